@@ -1,0 +1,231 @@
+// Package tuning says what a fine-tune is. A Spec is what a user asks for, a Job
+// is what became of it, and a Task is one attempt at it. The sub-packages do the
+// work: data reads the rows, queue hands jobs to workers and loses none, train is
+// the one loop that trains, metrics scores the result.
+package tuning
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Kind of fine-tune; the last element of the path /tune/{kind}.
+type Kind string
+
+// The kinds there are.
+const (
+	Full        Kind = "full"
+	LoRA        Kind = "lora"
+	Instruction Kind = "instruction"
+)
+
+// Spec is the body of POST /tune/{kind}, defaults filled in by [Spec.Normalize].
+type Spec struct {
+	Kind            Kind             `json:"kind"`
+	Model           string           `json:"model"`
+	Name            string           `json:"name"`
+	Dataset         *Source          `json:"dataset"`
+	Validation      *Source          `json:"validation,omitempty"`
+	Method          string           `json:"method,omitempty"`
+	Hyperparameters *Hyperparameters `json:"hyperparameters,omitempty"`
+	LoRA            *LoRAOptions     `json:"lora,omitempty"`
+	EarlyStopping   *EarlyStopping   `json:"early_stopping,omitempty"`
+	Evaluate        *Evaluate        `json:"evaluate,omitempty"`
+	CheckpointEvery int              `json:"checkpoint_every_steps,omitempty"`
+	IdempotencyKey  string           `json:"idempotency_key,omitempty"`
+	Priority        int              `json:"priority,omitempty"`
+	Class           string           `json:"class,omitempty"`
+	Metadata        map[string]any   `json:"metadata,omitempty"`
+}
+
+// Source names rows: exactly one of ID, Rows and HF. Split is, beside HF, the name
+// of the split (a string); as `validation`, the share of the training rows to hold
+// back (a number in (0,1)).
+type Source struct {
+	ID    string            `json:"id,omitempty"`
+	Rows  []json.RawMessage `json:"rows,omitempty"`
+	HF    string            `json:"hf,omitempty"`
+	Split json.RawMessage   `json:"split,omitempty"`
+}
+
+// Hyperparameters of the loop. Pointers tell "absent" from zero.
+type Hyperparameters struct {
+	Epochs               *float64 `json:"epochs,omitempty"`
+	MaxSteps             *int     `json:"max_steps,omitempty"` // 0: as many as the epochs need
+	BatchSize            *int     `json:"batch_size,omitempty"`
+	GradientAccumulation *int     `json:"gradient_accumulation,omitempty"`
+	LearningRate         *float64 `json:"learning_rate,omitempty"`
+	WeightDecay          *float64 `json:"weight_decay,omitempty"`
+	WarmupRatio          *float64 `json:"warmup_ratio,omitempty"`
+	Schedule             *string  `json:"schedule,omitempty"` // linear | cosine | constant
+	MaxGradNorm          *float64 `json:"max_grad_norm,omitempty"`
+	MaxLength            *int     `json:"max_length,omitempty"`
+	Dropout              *float64 `json:"dropout,omitempty"` // nil: as the base's config.json says
+	Seed                 *int64   `json:"seed,omitempty"`
+	Shuffle              *bool    `json:"shuffle,omitempty"`
+}
+
+// LoRAOptions carry the names and meanings of PEFT's LoraConfig.
+type LoRAOptions struct {
+	R             *int            `json:"r,omitempty"`
+	Alpha         *float64        `json:"alpha,omitempty"`
+	Dropout       *float64        `json:"dropout,omitempty"`
+	TargetModules json.RawMessage `json:"target_modules,omitempty"` // list of names, one regular expression, or "all-linear"
+	UseRSLoRA     *bool           `json:"use_rslora,omitempty"`
+	ModulesToSave []string        `json:"modules_to_save,omitempty"`
+}
+
+// EarlyStopping ends a run when Metric has not improved for Patience evaluations,
+// and keeps the best.
+type EarlyStopping struct {
+	Patience int    `json:"patience"`
+	Metric   string `json:"metric,omitempty"` // default eval_loss
+}
+
+// Evaluate says what is measured and how often; every_steps 0 means once an epoch.
+type Evaluate struct {
+	Metrics    []string `json:"metrics,omitempty"`
+	EverySteps int      `json:"every_steps,omitempty"`
+}
+
+// Status of a job.
+type Status string
+
+// The statuses there are.
+const (
+	Queued    Status = "queued"
+	Running   Status = "running"
+	Paused    Status = "paused"
+	Succeeded Status = "succeeded"
+	Failed    Status = "failed"
+	Cancelled Status = "cancelled"
+)
+
+// Over reports whether a job in this status will never change again.
+func (s Status) Over() bool { return s == Succeeded || s == Failed || s == Cancelled }
+
+// Job is a job as GET /tune/jobs/{id} shows it.
+type Job struct {
+	ID            string             `json:"id"`
+	Kind          Kind               `json:"kind"`
+	Status        Status             `json:"status"`
+	Phase         string             `json:"phase,omitempty"` // downloading | training | evaluating | registering
+	Model         string             `json:"model"`
+	Name          string             `json:"name"`
+	QueuePosition *int               `json:"queue_position,omitempty"`
+	Progress      *Progress          `json:"progress,omitempty"`
+	Attempt       int                `json:"attempt"`
+	Metrics       map[string]float64 `json:"metrics,omitempty"`
+	Result        *Result            `json:"result,omitempty"`
+	Error         *JobError          `json:"error,omitempty"`
+	CreatedAt     time.Time          `json:"created_at"`
+	StartedAt     *time.Time         `json:"started_at,omitempty"`
+	FinishedAt    *time.Time         `json:"finished_at,omitempty"`
+	Spec          Spec               `json:"spec"` // the inline rows are left out
+}
+
+// Progress of a running job.
+type Progress struct {
+	Step       int     `json:"step"`
+	TotalSteps int     `json:"total_steps"`
+	Epoch      float64 `json:"epoch"`
+	Percent    float64 `json:"percent"`
+	ETASeconds float64 `json:"eta_seconds"`
+	Loss       float64 `json:"loss"`
+}
+
+// Result names what a successful job registered, for example "imdb@3".
+type Result struct {
+	Adapter string `json:"adapter"`
+	Digest  string `json:"digest"`
+	Kind    string `json:"kind"` // adapter | variant
+}
+
+// JobError says why a job failed and what to do about it.
+type JobError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+// Event is one line of a job's history. Type is step, eval, checkpoint or status;
+// Data is the JSON object that the stream shows. ID is given by the event log and
+// grows.
+type Event struct {
+	ID   string          `json:"id"`
+	Type string          `json:"type"`
+	Time time.Time       `json:"time"`
+	Data json.RawMessage `json:"data"`
+}
+
+// StepData is the data of a step event.
+type StepData struct {
+	Step             int     `json:"step"`
+	TotalSteps       int     `json:"total_steps"`
+	Epoch            float64 `json:"epoch"`
+	Loss             float64 `json:"loss"`
+	LearningRate     float64 `json:"learning_rate"`
+	GradNorm         float64 `json:"grad_norm"`
+	SamplesPerSecond float64 `json:"samples_per_second"`
+}
+
+// EvalData is the data of an eval event; the metrics carry the prefix "eval_".
+type EvalData struct {
+	Step    int                `json:"step"`
+	Epoch   float64            `json:"epoch"`
+	Metrics map[string]float64 `json:"metrics"`
+	Best    bool               `json:"best"`
+}
+
+// Task is what one attempt at a job gets to work with. All paths are local files
+// that belong to the attempt.
+type Task struct {
+	Job        string `json:"job"`
+	Attempt    int    `json:"attempt"`
+	Spec       Spec   `json:"spec"`
+	Train      string `json:"train"`                // JSON lines, canonical rows (see tuning/data)
+	Validation string `json:"validation,omitempty"` // the same; empty: none
+	Resume     string `json:"resume,omitempty"`     // folder of checkpoint files; empty: from the start
+	Dir        string `json:"dir"`                  // scratch folder
+}
+
+// Reporter is how an attempt tells its worker what happens. The worker's
+// implementation forwards to the event log and the record store.
+type Reporter interface {
+	// Phase tells a change of phase: downloading, training, evaluating.
+	Phase(phase string)
+	// Event reports a step or eval event; data is StepData or EvalData.
+	Event(typ string, data any)
+	// Checkpoint hands over the files (name to local path) of a checkpoint taken
+	// after step. It returns when they are durable; the files may then be deleted.
+	Checkpoint(ctx context.Context, step int, files map[string]string) error
+	// Stop is closed when the attempt should write a checkpoint and return
+	// ErrStopped: the job was paused, or this worker is going away.
+	Stop() <-chan struct{}
+}
+
+// Outcome of a successful attempt.
+type Outcome struct {
+	Files   map[string]string  `json:"files"`   // name to local path: what will be registered
+	Metrics map[string]float64 `json:"metrics"` // final metrics, "eval_…" and "train_loss"
+	Labels  []string           `json:"labels,omitempty"`
+	Steps   int                `json:"steps"`
+}
+
+// Trainer makes one attempt. It returns ErrStopped after Stop, ctx's error when ctx
+// ends (the lease was lost or the job cancelled), an error that holds an
+// invalid.Fault when the job can never succeed, and anything else when a new
+// attempt may help.
+type Trainer func(ctx context.Context, task Task, r Reporter) (Outcome, error)
+
+// Errors that callers act on.
+var (
+	ErrStopped  = errors.New("stopped after a checkpoint")
+	ErrNotFound = errors.New("no such job")
+	ErrOver     = errors.New("the job is over")
+	ErrConflict = errors.New("the idempotency key was used for another request")
+	ErrFull     = errors.New("the queue is full")
+	ErrState    = errors.New("the job is not in a state that allows this")
+)
