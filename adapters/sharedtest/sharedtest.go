@@ -1,0 +1,38 @@
+// Package sharedtest finds the reference fixtures and data that lie beside a
+// checkout, in ../shared. Tests that need them skip by name where they are missing.
+package sharedtest
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Fixture returns the path of ../shared/fixtures/<name>, or skips t.
+func Fixture(t testing.TB, name string) string { t.Helper(); return find(t, "fixtures", name) }
+
+// Data returns the path of ../shared/data/<name>, or skips t.
+func Data(t testing.TB, name string) string { t.Helper(); return find(t, "data", name) }
+
+func find(t testing.TB, kind, name string) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			break
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			t.Fatal("no go.mod above the test's folder")
+		}
+		dir = up
+	}
+	p := filepath.Join(filepath.Dir(dir), "shared", kind, filepath.FromSlash(name))
+	if _, err := os.Stat(p); err != nil {
+		t.Skipf("missing ../shared/%s/%s", kind, name)
+	}
+	return p
+}
