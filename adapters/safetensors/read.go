@@ -31,9 +31,9 @@ func (f *File) Float32s(name string) ([]float32, error) {
 		fromLittleEndian(out)
 		return out, nil
 	case F16:
-		fill = halves(fromF16)
+		fill = widenF16
 	case BF16:
-		fill = halves(fromBF16)
+		fill = widenBF16
 	case F64:
 		fill = func(dst []float32, src []byte) {
 			for i := range dst {
@@ -146,11 +146,17 @@ func convertAll[E any](f *File, t entry, fill func(dst []E, src []byte)) ([]E, e
 	return out, nil
 }
 
-// halves applies a conversion of 16 bit floats to a piece.
-func halves(one func(uint16) float32) func(dst []float32, src []byte) {
-	return func(dst []float32, src []byte) {
-		for i := range dst {
-			dst[i] = one(binary.LittleEndian.Uint16(src[2*i:]))
-		}
+// Two loops rather than one with a function in it: inlined, the conversion is
+// several times faster.
+
+func widenF16(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = fromF16(binary.LittleEndian.Uint16(src[2*i:2*i+2]))
+	}
+}
+
+func widenBF16(dst []float32, src []byte) {
+	for i := range dst {
+		dst[i] = fromBF16(binary.LittleEndian.Uint16(src[2*i:2*i+2]))
 	}
 }
