@@ -1,48 +1,194 @@
-// Package device chooses and opens the compute backend.
 package device
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gomlx/compute"
-	_ "github.com/gomlx/compute/gobackend"
 )
 
-// Device is an open backend.
-type Device struct {
-	compute.Backend
+var (
+	// ErrUnknown is the answer to a backend name that does not exist.
+	ErrUnknown = errors.New("unknown backend")
+
+	// ErrNotInstalled means that the backend needs a plugin this machine does not have.
+	ErrNotInstalled = errors.New("no plugin installed")
+
+	// ErrNoCgo means that the backend or the command needs cgo and this build has none.
+	ErrNoCgo = errors.New("this build has no cgo, which XLA plugins need: build with CGO_ENABLED=1 and a C compiler")
+)
+
+// Options says where plugins lie and what Open may do to get one.
+type Options struct {
+	// CacheDir holds what is downloaded, below its folder pjrt. Empty means
+	// "lorikeet" in the user's cache folder.
+	CacheDir string
+
+	// PluginPath lists folders and plugin files that come before all others,
+	// separated like PATH. It is the value of PJRT_PLUGIN_LIBRARY_PATH.
+	PluginPath string
+
+	// Install lets Open download a plugin where none is installed.
+	Install bool
+
+	// Log hears what the caller should know, a line each; nil discards it.
+	Log *slog.Logger
+
+	// Progress shows downloads: a bar on a terminal, else a line now and then. Nil
+	// shows nothing.
+	Progress io.Writer
+
+	// from is where downloads come from; tests replace it.
+	from *sources
 }
 
-// Open opens "go" or "xla:cpu".
-func Open(name string) (*Device, error) {
-	var b compute.Backend
-	var err error
-	switch name {
-	case "go":
-		b, err = compute.NewWithConfig("go:ops_sequential")
-	case "xla:cpu":
-		p := findCPU()
-		if p == "" {
-			return nil, fmt.Errorf("no PJRT CPU plugin is installed")
+// FromEnv fills in the options that the environment decides.
+func FromEnv(getenv func(string) string) Options {
+	return Options{PluginPath: getenv("PJRT_PLUGIN_LIBRARY_PATH")}
+}
+
+func (o Options) withDefaults() (Options, error) {
+	if o.CacheDir == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return o, fmt.Errorf("find the user's cache folder: %w", err)
 		}
-		b, err = openXLA(p)
-	default:
-		err = fmt.Errorf("no backend %q", name)
+		o.CacheDir = filepath.Join(dir, "lorikeet")
 	}
+	// go-xla takes only absolute paths for plugins.
+	dir, err := filepath.Abs(o.CacheDir)
+	if err != nil {
+		return o, fmt.Errorf("cache folder %s: %w", o.CacheDir, err)
+	}
+	o.CacheDir = dir
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	if o.from == nil {
+		o.from = &pinned
+	}
+	return o, nil
+}
+
+// Device is an open backend. It is safe for concurrent use as far as the backend is.
+type Device struct {
+	// Backend runs the graphs.
+	Backend compute.Backend
+
+	info Info
+}
+
+// Open opens the backend called name:
+//
+//	auto       an installed XLA plugin, else (with opt.Install) one that is downloaded,
+//	           else the Go backend, with one warning that says why
+//	go         the Go backend; never touches the network
+//	xla:cpu    the XLA plugin for the CPU, downloaded with opt.Install
+//	xla:cuda   the XLA plugin for NVIDIA GPUs, never downloaded here: see Install
+//	xla:PATH   the PJRT plugin in that file
+//
+// An XLA name may carry go-xla's options: "xla:cuda,tf32=true". An empty name is auto.
+func Open(ctx context.Context, name string, opt Options) (*Device, error) {
+	opt, err := opt.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	return &Device{b}, nil
+	routeKlog(opt.Log)
+
+	family, rest, _ := strings.Cut(name, ":")
+	plugin, extra, _ := strings.Cut(rest, ",")
+	switch {
+	case name == "" || name == "auto":
+		return auto(ctx, opt)
+	case name == "go":
+		return openGo(opt)
+	case family == "xla" && plugin == "cpu":
+		return openCPU(ctx, extra, opt)
+	case family == "xla" && plugin == "cuda":
+		return openCUDA(extra, opt)
+	case family == "xla" && isPath(plugin):
+		return openFile(plugin, extra)
+	default:
+		return nil, unknown(name, opt)
+	}
 }
 
-func findCPU() string {
-	if dir, err := os.UserCacheDir(); err == nil {
-		p := filepath.Join(dir, "lorikeet", "pjrt", "cpu", "libpjrt_cpu.so")
-		if _, err := os.Stat(p); err == nil {
-			return p
+// isPath tells a file from a mistyped name.
+func isPath(s string) bool {
+	return strings.ContainsAny(s, `/\`) || pluginExt[filepath.Ext(s)]
+}
+
+func unknown(name string, opt Options) error {
+	installed := "none installed"
+	if l := List(opt); len(l) > 0 {
+		names := make([]string, len(l))
+		for i, p := range l {
+			names[i] = p.Path
 		}
+		installed = "installed plugins: " + strings.Join(names, ", ")
 	}
-	return ""
+	return fmt.Errorf("%w %q: choose auto, go, xla:cpu, xla:cuda or xla:PATH (%s)", ErrUnknown, name, installed)
+}
+
+func openCPU(ctx context.Context, extra string, opt Options) (*Device, error) {
+	if !hasCgo {
+		return nil, fmt.Errorf("backend xla:cpu: %w", ErrNoCgo)
+	}
+	p, ok := first(List(opt), "cpu")
+	if !ok && opt.Install {
+		var err error
+		if p, err = installCPU(ctx, opt, brisk); err != nil {
+			return nil, fmt.Errorf("backend xla:cpu: %w", err)
+		}
+	} else if !ok {
+		return nil, fmt.Errorf("backend xla:cpu: %w: `service backend install` downloads one", ErrNotInstalled)
+	}
+	return openPlugin(p, extra)
+}
+
+func openCUDA(extra string, opt Options) (*Device, error) {
+	if !hasCgo {
+		return nil, fmt.Errorf("backend xla:cuda: %w", ErrNoCgo)
+	}
+	p, ok := first(List(opt), "cuda")
+	if !ok {
+		return nil, fmt.Errorf("backend xla:cuda: %w: `service backend install cuda` downloads one", ErrNotInstalled)
+	}
+	return openPlugin(p, extra)
+}
+
+func openFile(path, extra string) (*Device, error) {
+	if !hasCgo {
+		return nil, fmt.Errorf("backend xla:%s: %w", path, ErrNoCgo)
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("backend xla:%s: %w", path, err)
+	}
+	if info, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("backend xla:%s: %w", path, err)
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("backend xla:%s: not a file", path)
+	}
+	return openPlugin(pluginAt(path, fromName), extra)
+}
+
+// guard turns a panic of f, which opens a backend, into an error. GoMLX panics where
+// it finds no such backend.
+func guard[T any](f func() (T, error)) (v T, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return f()
 }

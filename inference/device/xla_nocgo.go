@@ -2,10 +2,11 @@
 
 package device
 
-import (
-	"errors"
+import "fmt"
 
-	"github.com/gomlx/compute"
-)
+// hasCgo tells whether this build can load plugins.
+const hasCgo = false
 
-func openXLA(string) (compute.Backend, error) { return nil, errors.New("this build has no cgo") }
+func openPlugin(p Plugin, _ string) (*Device, error) {
+	return nil, fmt.Errorf("plugin %s: %w", p.Path, ErrNoCgo)
+}

@@ -7,6 +7,8 @@
 package devicetest
 
 import (
+	"context"
+	"os"
 	"sync"
 	"testing"
 
@@ -49,7 +51,7 @@ var goBackend = sync.OnceValues(func() (compute.Backend, error) { return open("g
 var xlaBackend = sync.OnceValues(func() (compute.Backend, error) { return open("xla:cpu") })
 
 func open(name string) (compute.Backend, error) {
-	d, err := device.Open(name)
+	d, err := device.Open(context.Background(), name, device.FromEnv(os.Getenv))
 	if err != nil {
 		return nil, err
 	}

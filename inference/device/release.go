@@ -1,0 +1,139 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+var errSilent = errors.New("no answer")
+
+// installRelease takes go-xla's own build of the CPU plugin. The release names no hash:
+// what vouches for it is the connection's TLS.
+func installRelease(ctx context.Context, opt Options, p patience) (Plugin, error) {
+	have, err := opt.place(ctx, opt.from.releaseDir(), "", func(ctx context.Context, stage string) error {
+		url, err := opt.releaseURL(ctx, p.answer)
+		if err != nil {
+			return err
+		}
+		archive := filepath.Join(stage, "release"+archiveExt(url))
+		if err := download(ctx, url, archive, opt.meter("go-xla's PJRT plugin "+opt.from.releaseVersion, 0), p.bytes); err != nil {
+			return err
+		}
+		var file string
+		match := func(name string) bool {
+			m := pluginName.MatchString(path.Base(name))
+			if m {
+				file = filepath.Join(stage, cpuFile+path.Ext(name))
+			}
+			return m
+		}
+		tmp := filepath.Join(stage, "plugin")
+		if _, err := extract(archive, match, tmp); err != nil {
+			return err
+		}
+		return errors.Join(os.Rename(tmp, file), os.Remove(archive))
+	})
+	if err != nil {
+		return Plugin{}, fmt.Errorf("go-xla's release: %w", err)
+	}
+	return have, nil
+}
+
+// releaseURL asks for the release's address, for as long as d. go-xla's installer takes
+// no context: a question without an answer is left to its own time limits.
+func (o Options) releaseURL(ctx context.Context, d time.Duration) (string, error) {
+	type answer struct {
+		url string
+		err error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		url, err := guard(func() (string, error) {
+			return o.from.release(runtime.GOOS+"_"+runtime.GOARCH, o.from.releaseVersion)
+		})
+		got <- answer{url, err}
+	}()
+	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("%w in %s", errSilent, d))
+	defer cancel()
+	select {
+	case a := <-got:
+		return a.url, a.err
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+}
+
+func archiveExt(url string) string {
+	if path.Ext(url) == ".zip" {
+		return ".zip"
+	}
+	return ".tar.gz"
+}
+
+// download writes what url holds to file. It gives up when no bytes come for silence.
+func download(ctx context.Context, url, file string, m *meter, silence time.Duration) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	alarm := time.AfterFunc(silence, func() { cancel(fmt.Errorf("%w in %s", errSilent, silence)) })
+	defer alarm.Stop()
+
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return fmt.Errorf("download: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("download: %w", cmpCause(ctx, err))
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("download %s: %s", url, resp.Status)
+	}
+	m.total = resp.ContentLength
+	out, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("download: %w", err)
+	}
+	n, err := io.Copy(out, &watched{r: resp.Body, seen: func(n int64) {
+		alarm.Reset(silence)
+		m.set(n)
+	}})
+	if err = errors.Join(err, out.Close()); err != nil {
+		return fmt.Errorf("download %s: %w", url, cmpCause(ctx, err))
+	}
+	if resp.ContentLength >= 0 && n != resp.ContentLength {
+		return fmt.Errorf("download %s: %d bytes of %d", url, n, resp.ContentLength)
+	}
+	m.finish()
+	return nil
+}
+
+// cmpCause is why ctx ended, if it did, else err.
+func cmpCause(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// watched tells after each read how many bytes there were so far.
+type watched struct {
+	r    io.Reader
+	n    int64
+	seen func(int64)
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	w.n += int64(n)
+	w.seen(w.n)
+	return n, err
+}
