@@ -1,0 +1,204 @@
+package inference
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"lorikeet/adapters"
+	"lorikeet/inference/nn"
+)
+
+// Errors that callers act on.
+var (
+	ErrUnknownModel = errors.New("no such model")
+	ErrNoHead       = errors.New("no classification head")
+	ErrWrongBase    = errors.New("the adapter was made for another base")
+	ErrBusy         = errors.New("too many requests are waiting")
+	ErrLoading      = errors.New("the model is still loading")
+	ErrFull         = errors.New("every slot is pinned")
+)
+
+// Options of an Engine.
+type Options struct {
+	Backend        compute.Backend
+	Registry       *adapters.Registry
+	Log            *slog.Logger
+	Slots          int   // slots of rank 8 in a base's bank; one adapter of rank r takes ⌈r/8⌉
+	MaxRank        int   // highest rank served
+	MaxBatchTokens int   // padded tokens in a batch
+	MaxWaiting     int   // texts that may wait; more are refused with ErrBusy
+	HostBytes      int64 // memory for adapters that are ready but not on the device
+	Variants       int   // full fine-tunes held on the device
+	Eager          bool  // compile only on demand (tests)
+}
+
+// Engine answers requests. Any goroutine may call it; the goroutine in Run owns the
+// device.
+type Engine struct {
+	Options
+	queue  *queue
+	orders chan func()
+	want   chan func()
+	host   *hostCache
+
+	placing flight[*served]
+
+	mu     sync.RWMutex // guards the maps; the models in them belong to the owner
+	bases  map[string]*served
+	tuned  map[string]*served // variants on the device, by digest
+	shared map[string]*programs
+	turn   int64
+	ready  atomic.Pointer[string] // nil: ready; else what is going on
+	stats  stats
+}
+
+// served is a model on the device.
+type served struct {
+	name     string
+	version  *adapters.Version // of a variant; nil: a base
+	base     *Base
+	weights  map[string]compute.Buffer
+	bank     *bank // nil for a variant
+	programs *programs
+
+	// Of a variant, guarded by Engine.mu: requests that hold it, and the turn it
+	// was last asked for.
+	refs   int
+	used   int64
+	pinned bool
+}
+
+// New makes an engine; bases are added with Load, and nothing is answered before Run.
+func New(o Options) *Engine {
+	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), orders: make(chan func()), want: make(chan func(), 256),
+		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, host: newHostCache(o.HostBytes)}
+	e.loading("starting")
+	return e
+}
+
+func (e *Engine) loading(what string) { e.ready.Store(&what) }
+
+// Ready tells why requests cannot be answered yet, or nil.
+func (e *Engine) Ready() error {
+	if what := e.ready.Load(); what != nil {
+		return fmt.Errorf("%w: %s", ErrLoading, *what)
+	}
+	return nil
+}
+
+// pages is how many slots the widest adapter takes.
+func (e *Engine) pages() int { return (e.MaxRank + nn.PageRank - 1) / nn.PageRank }
+
+// Load puts a base on the device and compiles what it needs to answer. It may run
+// before or beside Run.
+func (e *Engine) Load(ctx context.Context, b *Base) error {
+	start := time.Now()
+	e.loading(fmt.Sprintf("loading %s", b.Name))
+	s, err := e.place(b.Name, b, e.Slots)
+	if err != nil {
+		return err
+	}
+	if !e.Eager {
+		err := s.programs.cover(ctx, func(done, total int) {
+			e.loading(fmt.Sprintf("compiling %s: %d of %d graphs", b.Name, done, total))
+		})
+		if err != nil {
+			return fmt.Errorf("base %s: %w", b.Name, err)
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, twice := e.bases[b.Name]; twice {
+		return fmt.Errorf("base %s is loaded already", b.Name)
+	}
+	e.bases[b.Name] = s
+	e.Log.Info("base ready", "base", b.Name, "family", b.Arch.Facts().Family, "parameters", b.Parameters(),
+		"graphs", len(s.programs.ready), "seconds", time.Since(start).Seconds())
+	return nil
+}
+
+// Open says that every base is loaded: from now on the engine is ready.
+func (e *Engine) Open() { e.ready.Store(nil) }
+
+// place uploads a model and finds its programs.
+func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
+	weights, err := b.Upload(e.Backend)
+	if err != nil {
+		return nil, err
+	}
+	sig, err := signature(b.Arch, b.weights)
+	if err != nil {
+		return nil, err
+	}
+	sig = fmt.Sprint(slots > 0, sig)
+	s := &served{name: name, base: b, weights: weights}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s.programs = e.shared[sig]
+	if s.programs == nil {
+		s.programs = &programs{backend: e.Backend, arch: b.Arch, slots: slots, pages: e.pages(), want: e.want,
+			grid: grid(b.Arch.Facts().MaxLength, e.MaxBatchTokens), wanted: map[string]bool{}}
+		e.shared[sig] = s.programs
+	}
+	if slots > 0 {
+		s.bank = newBank(e.Backend, b, slots)
+	}
+	return s, nil
+}
+
+// Run owns the device until ctx ends: it runs batches, and between them what other
+// goroutines ask of the device. Requests that still wait then are refused.
+func (e *Engine) Run(ctx context.Context) error {
+	var compiler sync.WaitGroup
+	compiler.Go(func() { e.compile(ctx) })
+	defer compiler.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			e.queue.close()
+			return nil
+		case order := <-e.orders:
+			order()
+		case <-e.queue.filled:
+			if batch := e.queue.next(); batch != nil {
+				e.execute(batch)
+			}
+		}
+	}
+}
+
+// compile makes the graphs that traffic asks for, one at a time.
+func (e *Engine) compile(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case job := <-e.want:
+			job()
+		}
+	}
+}
+
+// do runs f on the goroutine that owns the device.
+func (e *Engine) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case e.orders <- func() { f(); close(done) }:
+		<-done
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// stats are counted for /metrics.
+type stats struct {
+	batches, rows, tokens, padded atomic.Int64
+}

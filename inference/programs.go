@@ -1,0 +1,255 @@
+package inference
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/graph"
+
+	"lorikeet/inference/arch"
+	"lorikeet/inference/nn"
+)
+
+// bucket is a shape that graphs are compiled for. A batch is padded up to one.
+type bucket struct{ batch, length int }
+
+// grid is the buckets of a model: lengths double up to its longest text, batches
+// quadruple up to the token budget.
+func grid(maxLength, maxTokens int) []bucket {
+	var all []bucket
+	for length := 16; ; length *= 2 {
+		length = min(length, maxLength)
+		most := max(1, min(64, maxTokens/length))
+		for batch := 1; batch < most; batch *= 4 {
+			all = append(all, bucket{batch, length})
+		}
+		all = append(all, bucket{most, length})
+		if length == maxLength {
+			return all
+		}
+	}
+}
+
+// programs are the compiled graphs of one model, for shapes and adapter profiles.
+// A few wide ones, compiled before the model serves, answer everything; tighter ones
+// follow in the background as traffic asks for them, so that no request ever waits
+// for a compiler.
+type programs struct {
+	backend compute.Backend
+	arch    arch.Classifier
+	grid    []bucket
+	slots   int
+	pages   int // of the widest profile
+	want    chan<- func()
+
+	mu     sync.Mutex
+	ready  []*compiled
+	wanted map[string]bool
+}
+
+// compiled is one program. profile nil means: bare base, no adapters.
+type compiled struct {
+	bucket
+	profile *nn.Profile
+	program *nn.Program
+}
+
+// wide is the profile that covers every adapter that can be resident.
+func (g *programs) wide() nn.Profile {
+	return nn.Profile{Pages: g.pages, Extras: true, Heads: true, Embed: true}
+}
+
+// signature tells models apart that cannot share compiled graphs.
+func signature(a arch.Classifier, weights []nn.Param) (string, error) {
+	config, err := json.Marshal(a.WithDropout(0).WithLabels(nil, ""))
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	h.Write(config)
+	for _, w := range weights {
+		fmt.Fprintln(h, w.Name, w.Shape)
+	}
+	return string(h.Sum(nil)), nil
+}
+
+// cover compiles what must be there before the model serves: for each length the
+// smallest and the largest batch, with the widest profile (variants: bare).
+func (g *programs) cover(ctx context.Context, report func(done, total int)) error {
+	var todo []bucket
+	for i, b := range g.grid {
+		if b.batch == 1 || i+1 == len(g.grid) || g.grid[i+1].length != b.length {
+			todo = append(todo, b)
+		}
+	}
+	var profile *nn.Profile
+	if g.slots > 0 {
+		w := g.wide()
+		profile = &w
+	}
+	for i, b := range todo {
+		report(i, len(todo))
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := g.compile(b, profile); err != nil {
+			return err
+		}
+	}
+	report(len(todo), len(todo))
+	return nil
+}
+
+func (g *programs) compile(b bucket, profile *nn.Profile) error {
+	name := fmt.Sprintf("%s_%dx%d", g.arch.Facts().Family, b.batch, b.length)
+	program, err := nn.Compile(g.backend, name, func(p *nn.Pass) []*graph.Node {
+		in := Inputs(p, b.batch, b.length)
+		if profile != nil {
+			p.Bank = NewBank(p, b.batch, b.length, g.slots, *profile)
+		}
+		return []*graph.Node{g.arch.Logits(p.Root(), in)}
+	})
+	if err != nil {
+		return err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ready = append(g.ready, &compiled{b, profile, program})
+	return nil
+}
+
+// pick chooses the cheapest program that can run rows of this length now, and asks
+// for the fitting one where there is none yet.
+func (g *programs) pick(rows, length int, profile *nn.Profile) *compiled {
+	exact := g.smallest(rows, length)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var best *compiled
+	for _, c := range g.ready {
+		if c.batch < rows || c.length < length || !covers(c.profile, profile) {
+			continue
+		}
+		if best == nil || c.cost() < best.cost() {
+			best = c
+		}
+	}
+	if best == nil || best.bucket != exact || key(best.profile) != key(profile) {
+		g.ask(exact, profile)
+	}
+	return best
+}
+
+// ask queues a compilation; mu is held.
+func (g *programs) ask(b bucket, profile *nn.Profile) {
+	k := fmt.Sprint(b, key(profile))
+	if g.wanted[k] {
+		return
+	}
+	job := func() {
+		// A failure leaves the wide program in use; it compiled, so this is no
+		// more than a lost improvement.
+		_ = g.compile(b, profile)
+	}
+	select {
+	case g.want <- job:
+		g.wanted[k] = true
+	default: // the compiler is far behind: ask again with the next batch
+	}
+}
+
+// smallest is the tightest bucket of the grid.
+func (g *programs) smallest(rows, length int) bucket {
+	best := bucket{}
+	for _, b := range g.grid {
+		if b.batch >= rows && b.length >= length && (best.batch == 0 || b.length < best.length || b.length == best.length && b.batch < best.batch) {
+			best = b
+		}
+	}
+	return best
+}
+
+// rows is the largest batch of texts of this length.
+func (g *programs) rows(length int) int {
+	most, at := 0, 0
+	for _, b := range g.grid {
+		if b.length >= length && (at == 0 || b.length <= at) {
+			at = b.length
+			most = max(most, b.batch)
+		}
+	}
+	return most
+}
+
+func covers(have, need *nn.Profile) bool {
+	switch {
+	case need == nil:
+		return true // slot 0 is the bare base
+	case have == nil:
+		return false
+	}
+	return have.Covers(*need)
+}
+
+// cost orders programs by the work they do; only the order matters.
+func (c *compiled) cost() int {
+	per := 100
+	if p := c.profile; p != nil {
+		modules := 8
+		if p.Targets != nil {
+			modules = len(p.Targets)/4 + 1
+		}
+		per += modules * (1 + p.Pages)
+		for _, extra := range []bool{p.Extras, p.Heads, p.Embed} {
+			if extra {
+				per += 4
+			}
+		}
+	}
+	return c.batch * c.length * per
+}
+
+// key names a profile.
+func key(p *nn.Profile) string {
+	if p == nil {
+		return "bare"
+	}
+	targets := "all"
+	if p.Targets != nil {
+		names := make([]string, 0, len(p.Targets))
+		for t := range p.Targets {
+			names = append(names, t)
+		}
+		sort.Strings(names)
+		targets = strings.Join(names, ",")
+	}
+	return fmt.Sprint(p.Pages, p.Extras, p.Heads, p.Embed, targets)
+}
+
+// union is the narrowest profile that covers all of these, with the pages rounded
+// up so that few different ones are compiled.
+func union(all []*Prepared, heads bool, pages int) *nn.Profile {
+	if len(all) == 0 && !heads {
+		return nil
+	}
+	u := nn.Profile{Pages: 1, Heads: heads, Targets: map[string]bool{}}
+	for _, a := range all {
+		p := a.Profile
+		u.Pages = max(u.Pages, p.Pages)
+		u.Extras = u.Extras || p.Extras
+		u.Heads = u.Heads || p.Heads
+		u.Embed = u.Embed || p.Embed
+		for t := range p.Targets {
+			u.Targets[t] = true
+		}
+	}
+	steps := []int{1, 2, 4, 8, 16, 32}
+	u.Pages = min(pages, steps[slices.IndexFunc(steps, func(s int) bool { return s >= u.Pages })])
+	return &u
+}

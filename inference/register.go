@@ -1,0 +1,122 @@
+package inference
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"lorikeet/adapters"
+	"lorikeet/adapters/invalid"
+	"lorikeet/adapters/safetensors"
+	"lorikeet/inference/nn"
+)
+
+// Import is an adapter that comes from outside: the two files of a PEFT folder.
+type Import struct {
+	Name    string // to register it under
+	Model   string // the base it is for
+	Source  string // where it came from, for the record
+	Config  []byte // adapter_config.json
+	Weights io.ReaderAt
+	Size    int64 // bytes of Weights
+	Job     string
+	Metrics map[string]float64
+}
+
+// Import checks an adapter against its base, prepares it as a request would, and
+// only then registers it: what is registered can be served.
+func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error) {
+	var v adapters.Version
+	s := e.base(in.Model)
+	errs := []error{adapters.CheckName("name", in.Name)}
+	if s == nil {
+		errs = append(errs, invalid.Field("model", "%q is not a base; bases: %s", in.Model, e.names()))
+	} else if e.base(in.Name) != nil {
+		errs = append(errs, invalid.Field("name", "%q is the name of a base", in.Name))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return v, err
+	}
+	if in.Size > maxAdapterBytes {
+		return v, invalid.Field(adapters.WeightsFile, "is %d bytes, at most %d are taken", in.Size, int64(maxAdapterBytes))
+	}
+	file, err := safetensors.Open(in.Weights, in.Size)
+	if err != nil {
+		return v, err
+	}
+	a, err := adapters.Read(in.Config, file, s.base.Layout)
+	if err != nil {
+		return v, err
+	}
+	p, err := e.check(s.base, a)
+	if err != nil {
+		return v, err
+	}
+	config, err := e.Registry.Put(ctx, bytes.NewReader(in.Config))
+	if err != nil {
+		return v, err
+	}
+	weights, err := e.Registry.Put(ctx, io.NewSectionReader(in.Weights, 0, in.Size))
+	if err != nil {
+		return v, err
+	}
+	labels := p.Labels
+	if labels == nil {
+		labels = s.base.Arch.Facts().Labels
+	}
+	return e.Registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
+		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: leaves(a), Labels: labels,
+		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
+		Metrics: in.Metrics, Job: in.Job, Source: in.Source, CreatedAt: time.Now()})
+}
+
+// maxAdapterBytes bounds the files of an adapter; a rank-64 adapter on every linear
+// layer of a 7 B model takes about 640 MB.
+const maxAdapterBytes = 2 << 30
+
+// check refuses what cannot be served on this base, with the reason.
+func (e *Engine) check(b *Base, a *adapters.Adapter) (*Prepared, error) {
+	if r := a.Rank(); r > e.MaxRank {
+		return nil, invalid.Field("r", "is %d; this server serves ranks up to %d (see --max-rank)", r, e.MaxRank)
+	}
+	if d := a.Meta.BaseDigest; d != "" && d != b.Digest {
+		return nil, fmt.Errorf("%w: its file says %s, base %s is %s", ErrWrongBase, short(d), b.Name, short(b.Digest))
+	}
+	if !sameRepository(a.Config.BaseModel, b.Source) {
+		return nil, fmt.Errorf("%w: base_model_name_or_path is %q, base %s was loaded from %q", ErrWrongBase, a.Config.BaseModel, b.Name, b.Source)
+	}
+	p, err := b.Prepare(adapters.Ref{}, a)
+	if err != nil {
+		return nil, err
+	}
+	if p.Pages >= e.Slots {
+		return nil, invalid.Field("r", "rank %d takes %d slots of rank %d, the bank has %d (see --slots)", a.Rank(), p.Pages, nn.PageRank, e.Slots-1)
+	}
+	return p, nil
+}
+
+// sameRepository compares two hub repositories, when both are known to be such. A
+// local path proves nothing either way.
+func sameRepository(trained, source string) bool {
+	repo, fromHub := strings.CutPrefix(source, "hf:")
+	if !fromHub || strings.Count(trained, "/") != 1 || strings.HasPrefix(trained, ".") || strings.HasPrefix(trained, "/") {
+		return true
+	}
+	repo, _, _ = strings.Cut(repo, "@")
+	return strings.EqualFold(repo, trained)
+}
+
+// leaves are the last names of the targeted modules, each once, in order.
+func leaves(a *adapters.Adapter) []string {
+	names := map[string]bool{}
+	for path := range a.Factors {
+		names[path[strings.LastIndexByte(path, '.')+1:]] = true
+	}
+	return slices.Sorted(maps.Keys(names))
+}

@@ -1,0 +1,237 @@
+package inference
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"lorikeet/adapters"
+)
+
+// Model describes a base, or a variant that is on the device.
+type Model struct {
+	Name       string        `json:"name"`
+	Kind       string        `json:"kind"` // base | variant
+	Source     string        `json:"source"`
+	Base       string        `json:"base,omitempty"` // of a variant
+	Ref        *adapters.Ref `json:"version,omitempty"`
+	Family     string        `json:"family"`
+	Task       string        `json:"task"`
+	Problem    string        `json:"problem_type,omitempty"`
+	Labels     []string      `json:"labels,omitempty"` // empty: a bare encoder
+	Digest     string        `json:"digest"`
+	MaxLength  int           `json:"max_length"`
+	Parameters int64         `json:"parameters"`
+	Dtype      string        `json:"dtype"`
+	Targets    []string      `json:"target_modules"` // what LoRA targets unless told otherwise
+	Slots      int           `json:"slots,omitempty"`
+	SlotsFree  int           `json:"slots_free"`
+}
+
+// Models lists the bases, then the variants on the device.
+func (e *Engine) Models(ctx context.Context) ([]Model, error) {
+	free := map[string]int{}
+	err := e.do(ctx, func() {
+		e.mu.RLock()
+		defer e.mu.RUnlock()
+		for name, s := range e.bases {
+			free[name] = len(s.bank.free)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var all []Model
+	for _, s := range e.bases {
+		m := s.model()
+		m.Slots, m.SlotsFree = e.Slots-1, free[m.Name]
+		all = append(all, m)
+	}
+	for _, s := range e.tuned {
+		all = append(all, s.model())
+	}
+	slices.SortFunc(all, func(a, b Model) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
+	return all, nil
+}
+
+func (s *served) model() Model {
+	f := s.base.Arch.Facts()
+	m := Model{Name: s.name, Kind: "base", Source: s.base.Source, Family: f.Family, Task: "text-classification", Problem: string(f.Problem),
+		Labels: f.Labels, Digest: s.base.Digest, MaxLength: f.MaxLength, Parameters: s.base.Parameters(), Dtype: "float32", Targets: f.Targets}
+	if s.version != nil {
+		m.Name, m.Kind, m.Base, m.Ref = s.version.Name, "variant", s.version.Base, &s.version.Ref
+	}
+	return m
+}
+
+// base gives a loaded base, or nil.
+func (e *Engine) base(name string) *served {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.bases[name]
+}
+
+// Base gives a loaded base by name.
+func (e *Engine) Base(name string) (*Base, bool) {
+	if s := e.base(name); s != nil {
+		return s.base, true
+	}
+	return nil, false
+}
+
+// names lists the loaded bases, for messages.
+func (e *Engine) names() string {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var names []string
+	for n := range e.bases {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// Residency tells where a version is: "device", "host" or "disk", and whether it is
+// pinned there; used counts the batches it took part in since it came.
+type Residency struct {
+	Tier   string  `json:"tier"`
+	Pinned bool    `json:"pinned"`
+	Slots  []int32 `json:"slots,omitempty"`
+	Hits   int64   `json:"hits"`
+}
+
+// Residency looks up where a version is.
+func (e *Engine) Residency(ctx context.Context, v adapters.Version) (Residency, error) {
+	r := Residency{Tier: "disk"}
+	if e.host.has(v.Digest) {
+		r.Tier = "host"
+	}
+	if v.Kind == adapters.KindVariant {
+		e.mu.RLock()
+		defer e.mu.RUnlock()
+		if s := e.tuned[v.Digest]; s != nil {
+			r = Residency{Tier: "device", Pinned: s.pinned}
+		}
+		return r, nil
+	}
+	s := e.base(v.Base)
+	if s == nil {
+		return r, nil
+	}
+	err := e.do(ctx, func() {
+		if l := s.bank.loaded[v.Digest]; l != nil {
+			r = Residency{Tier: "device", Pinned: l.pinned, Slots: slices.Clone(l.slots), Hits: l.hits}
+		}
+	})
+	return r, err
+}
+
+// Place puts a version on the device before anybody asks for it, pinned there or not.
+func (e *Engine) Place(ctx context.Context, v adapters.Version, pin bool) error {
+	if v.Kind == adapters.KindVariant {
+		s, release, err := e.variant(ctx, v)
+		if err != nil {
+			return err
+		}
+		defer release()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		s.pinned = s.pinned || pin
+		return nil
+	}
+	s, a, err := e.find(ctx, v)
+	if err != nil {
+		return err
+	}
+	var failed error
+	if err := e.do(ctx, func() {
+		n, err := s.bank.fit([]*Prepared{a})
+		switch {
+		case err != nil:
+			failed = err
+		case n == 0:
+			failed = fmt.Errorf("%w: adapter %s needs %d", ErrFull, v.Ref, a.Pages)
+		default:
+			l := s.bank.loaded[v.Digest]
+			l.pinned = l.pinned || pin
+		}
+	}); err != nil {
+		return err
+	}
+	return failed
+}
+
+// Unpin lets a version be evicted again.
+func (e *Engine) Unpin(ctx context.Context, v adapters.Version) error {
+	return e.resident(ctx, v, func(s *served, l *resident) {
+		if l != nil {
+			l.pinned = false
+		} else {
+			s.pinned = false
+		}
+	})
+}
+
+// Unload takes a version off the device and out of memory; the files stay, and the
+// next request brings it back.
+func (e *Engine) Unload(ctx context.Context, v adapters.Version) error {
+	err := e.resident(ctx, v, func(s *served, l *resident) {
+		switch {
+		case l != nil:
+			s.bank.evict(l)
+		case s.refs == 0:
+			e.drop(s)
+		default:
+			s.pinned = false
+			s.used = 0 // goes first once the requests that hold it are done
+		}
+	})
+	e.host.drop(v.Digest)
+	return err
+}
+
+// resident calls f with what holds the version, if anything does.
+func (e *Engine) resident(ctx context.Context, v adapters.Version, f func(*served, *resident)) error {
+	if v.Kind == adapters.KindVariant {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if s := e.tuned[v.Digest]; s != nil {
+			f(s, nil)
+		}
+		return nil
+	}
+	s := e.base(v.Base)
+	if s == nil {
+		return nil
+	}
+	return e.do(ctx, func() {
+		if l := s.bank.loaded[v.Digest]; l != nil {
+			f(s, l)
+		}
+	})
+}
+
+func (e *Engine) find(ctx context.Context, v adapters.Version) (*served, *Prepared, error) {
+	s := e.base(v.Base)
+	if s == nil {
+		return nil, nil, fmt.Errorf("%w: %s was made for base %q, which is not loaded; bases: %s", ErrWrongBase, v.Ref, v.Base, e.names())
+	}
+	a, err := e.prepared(ctx, s, v)
+	return s, a, err
+}
+
+// Stats are counts since the engine was made.
+type Stats struct {
+	Batches, Rows, Tokens, PaddedTokens int64
+	Waiting                             int
+}
+
+// Stats gives the counts.
+func (e *Engine) Stats() Stats {
+	return Stats{Batches: e.stats.batches.Load(), Rows: e.stats.rows.Load(), Tokens: e.stats.tokens.Load(),
+		PaddedTokens: e.stats.padded.Load(), Waiting: e.queue.waiting()}
+}
