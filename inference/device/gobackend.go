@@ -22,11 +22,14 @@ func openGo(opt Options) (*Device, error) {
 	return &Device{Backend: b, info: Info{
 		Backend:  "go",
 		Platform: "cpu",
-		Version:  "compute " + moduleVersion("github.com/gomlx/compute"),
-		Devices:  []string{fmt.Sprintf("%s, %d threads", runtime.GOARCH, runtime.GOMAXPROCS(0))},
+		Version:  module("compute"),
+		Devices:  []string{threads()},
 		SIMD:     hasSIMD && runtime.GOARCH == "amd64",
 	}}, nil
 }
+
+// threads describes the processor.
+func threads() string { return fmt.Sprintf("%s, %d threads", runtime.GOARCH, runtime.NumCPU()) }
 
 // withoutSIMD is the warning that a build for arch deserves. The backend has vector
 // code for amd64 only, and only where the experiment is switched on: its matrix

@@ -41,16 +41,15 @@ func (d *Device) Info() Info { return d.info }
 // Close releases the backend and all that lies on it.
 func (d *Device) Close() { d.Backend.Finalize() }
 
-// moduleVersion is the version of a module in this binary.
-func moduleVersion(path string) string {
-	build, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, m := range build.Deps {
-		if m.Path == path {
-			return m.Version
+// module names a module of this binary, "go-xla v0.4.1"; without the version where the
+// binary, as those of tests, does not say.
+func module(name string) string {
+	if build, ok := debug.ReadBuildInfo(); ok {
+		for _, m := range build.Deps {
+			if m.Path == "github.com/gomlx/"+name {
+				return name + " " + m.Version
+			}
 		}
 	}
-	return "unknown"
+	return name
 }

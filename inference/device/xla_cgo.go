@@ -40,7 +40,7 @@ func openPlugin(p Plugin, extra string) (*Device, error) {
 	info := Info{
 		Backend:  "xla:" + p.Path,
 		Platform: p.Kind,
-		Version:  "go-xla " + moduleVersion("github.com/gomlx/go-xla"),
+		Version:  module("go-xla"),
 		Plugin:   p.Path,
 		SIMD:     true,
 	}
@@ -52,10 +52,20 @@ func openPlugin(p Plugin, extra string) (*Device, error) {
 		major, minor := loaded.Version()
 		info.Version = fmt.Sprintf("PJRT %d.%d, %s", major, minor, info.Version)
 	}
-	for i := range b.NumDevices() {
-		info.Devices = append(info.Devices, b.DeviceDescription(compute.DeviceNum(i)))
-	}
+	info.Devices = devices(b, p.Kind)
 	return &Device{Backend: b, info: info}, nil
+}
+
+func devices(b compute.Backend, kind string) []string {
+	if kind == "cpu" {
+		// XLA shows the one processor as several devices, of which we use the first.
+		return []string{threads()}
+	}
+	var l []string
+	for i := range b.NumDevices() {
+		l = append(l, b.DeviceDescription(compute.DeviceNum(i)))
+	}
+	return l
 }
 
 // options are go-xla's options for this kind of plugin. They are spelled out because

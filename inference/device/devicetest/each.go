@@ -50,8 +50,11 @@ var goBackend = sync.OnceValues(func() (compute.Backend, error) { return open("g
 
 var xlaBackend = sync.OnceValues(func() (compute.Backend, error) { return open("xla:cpu") })
 
+// Options finds the plugins of this machine and downloads none.
+func Options() device.Options { return device.FromEnv(os.Getenv) }
+
 func open(name string) (compute.Backend, error) {
-	d, err := device.Open(context.Background(), name, device.FromEnv(os.Getenv))
+	d, err := device.Open(context.Background(), name, Options())
 	if err != nil {
 		return nil, err
 	}
