@@ -1,6 +1,7 @@
 package device
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -235,21 +236,22 @@ func TestInstallInTwoProcesses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := func() *exec.Cmd {
+	start := func(said *bytes.Buffer) *exec.Cmd {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestInstallInTwoProcesses$") //nolint:gosec // this test
 		cmd.Env = append(os.Environ(), "LORIKEET_TEST_INSTALL="+string(text))
-		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		cmd.Stdout, cmd.Stderr = said, said
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
 		return cmd
 	}
-	one := start()
+	var said [2]bytes.Buffer
+	one := start(&said[0])
 	waitFor(t, filepath.Join(dir, "pip"))
-	two := start()
+	two := start(&said[1])
 	f.put(t, filepath.Join(dir, "go"), "")
 	if err := errors.Join(one.Wait(), two.Wait()); err != nil {
-		t.Error(err)
+		t.Errorf("%v: %s%s", err, &said[0], &said[1])
 	}
 	if n := len(f.called(t)); n != 1 {
 		t.Errorf("pip was called %d times", n)
