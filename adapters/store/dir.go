@@ -12,7 +12,7 @@ import (
 
 // Layout of a Dir, below its root:
 //
-//	<key>                          a record; its key is its path
+//	<key>                          a record; its key is its path. See seal
 //	blobs/sha256/<ab>/<hex>        a blob; ab are its first two digits
 //	tmp/<process>/<n>              what a process is writing; gone when it dies
 //	locks/<name>                   see Lock

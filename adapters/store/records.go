@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +13,24 @@ import (
 	"strings"
 	"syscall"
 )
+
+// A record's file holds its bytes and then a line with their digest, so that a flipped
+// bit is told from a record.
+const trailerLength = len("\n") + len(digestPrefix) + 2*sha256.Size + len("\n")
+
+func seal(data []byte) []byte {
+	sum := sha256.Sum256(data)
+	return fmt.Appendf(slices.Clip(data), "\n%s%x\n", digestPrefix, sum)
+}
+
+// unseal returns the bytes that seal was given, or false.
+func unseal(file []byte) ([]byte, bool) {
+	n := len(file) - trailerLength
+	if n < 0 {
+		return nil, false
+	}
+	return file[:n:n], bytes.Equal(file, seal(file[:n]))
+}
 
 // Create writes the record key, or fails with [ErrExists] when there is one already.
 // When it returns nil the record is durable. When it returns another error there is
@@ -35,7 +55,7 @@ func (d *Dir) createRecord(key string, data []byte) error {
 		return err
 	}
 	defer d.root.Remove(temp)
-	_, err = f.Write(data)
+	_, err = f.Write(seal(data))
 	if err == nil {
 		err = d.sync(f)
 	}
@@ -73,7 +93,7 @@ func (d *Dir) createRecord(key string, data []byte) error {
 	return nil
 }
 
-// Get returns the record key, or [ErrNotFound].
+// Get returns the record key, or fails with [ErrNotFound] or [ErrCorrupt].
 func (d *Dir) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := CheckKey(key); err != nil {
 		return nil, err
@@ -81,12 +101,16 @@ func (d *Dir) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	data, err := d.root.ReadFile(key)
+	file, err := d.root.ReadFile(key)
 	if missing(err) || errors.Is(err, syscall.EISDIR) {
 		return nil, fmt.Errorf("get %s: %w", key, ErrNotFound)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", key, err)
+	}
+	data, ok := unseal(file)
+	if !ok {
+		return nil, fmt.Errorf("get %s: %w", key, ErrCorrupt)
 	}
 	return data, nil
 }
