@@ -1,0 +1,67 @@
+package train
+
+import (
+	"math/rand/v2"
+	"slices"
+
+	"lorikeet/inference/text"
+)
+
+// example is a row ready for the model.
+type example struct {
+	tokens text.Encoding
+	label  int     // classification
+	target float64 // regression
+}
+
+// lengths are the lengths that batches are padded to: few enough that compiling them
+// does not take longer than training.
+var lengths = []int{16, 32, 48, 64, 96, 128, 192, 256, 384, 512}
+
+// padded is the length that a batch is padded to; limit is the longest there can be.
+func padded(longest, limit int) int {
+	for _, l := range lengths {
+		if l >= longest {
+			return min(l, limit)
+		}
+	}
+	return limit
+}
+
+// window is how many batches' worth of examples are sorted by length together. Like
+// transformers' group_by_length, it keeps padding low and the order random: which
+// examples meet depends on the shuffle first.
+const window = 8
+
+// order lists the batches of an epoch as indices into n examples. The same seed and
+// epoch give the same order, which is what lets a run resume in the middle.
+func order(n, batch int, seed int64, epoch int, shuffle bool, length func(int) int) [][]int {
+	at := make([]int, n)
+	for i := range at {
+		at[i] = i
+	}
+	r := rand.New(rand.NewPCG(uint64(seed), uint64(epoch)+1)) //nolint:gosec // a training order is no secret
+	if shuffle {
+		r.Shuffle(n, func(i, j int) { at[i], at[j] = at[j], at[i] })
+		for w := range slices.Chunk(at, window*batch) {
+			slices.SortStableFunc(w, func(a, b int) int { return length(b) - length(a) })
+		}
+	}
+	batches := slices.Collect(slices.Chunk(at, batch))
+	if shuffle && len(batches) > 1 {
+		// The last batch may be short: it stays last, as in PyTorch's loader.
+		full := batches
+		if len(batches[len(batches)-1]) < batch {
+			full = batches[:len(batches)-1]
+		}
+		r.Shuffle(len(full), func(i, j int) { full[i], full[j] = full[j], full[i] })
+	}
+	return batches
+}
+
+// seedOf is the state of the dropout's random numbers for one micro-batch: it depends
+// on nothing but the run's seed and the place in the run.
+func seedOf(seed int64, step, micro int) []uint64 {
+	r := rand.New(rand.NewPCG(uint64(seed)^0x9e3779b97f4a7c15, uint64(step)<<16|uint64(micro))) //nolint:gosec // dropout is no secret
+	return []uint64{r.Uint64(), r.Uint64(), r.Uint64()}
+}

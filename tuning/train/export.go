@@ -1,0 +1,151 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"lorikeet/adapters"
+	"lorikeet/adapters/safetensors"
+	"lorikeet/inference"
+	"lorikeet/inference/arch"
+	"lorikeet/inference/nn"
+	"lorikeet/tuning"
+)
+
+// finish goes back to the best values, writes the files to register and sums up.
+func (a *attempt) finish() (tuning.Outcome, error) {
+	out := tuning.Outcome{Metrics: map[string]float64{}, Labels: a.target.labels, Steps: a.place.Step}
+	scores := a.place.Metrics
+	if a.best != nil {
+		if err := a.loop.restore(a.best, nil, nil); err != nil {
+			return out, err
+		}
+		scores = a.place.BestResult
+		out.Metrics["best_step"] = float64(a.place.BestStep)
+	}
+	for k, v := range scores {
+		out.Metrics[k] = v
+	}
+	out.Metrics["train_loss"] = a.place.LossSum / float64(max(1, a.place.Step))
+	out.Metrics["train_runtime_seconds"] = a.worked.Seconds()
+	var err error
+	out.Files, err = a.recipe.export(a)
+	return out, err
+}
+
+// exportAdapter writes the folder that PEFT reads.
+func (a *attempt) exportAdapter() (map[string]string, error) {
+	made := &adapters.Adapter{Config: a.config, Factors: map[string]adapters.Factors{}, Saved: map[string]adapters.Dense{},
+		Meta: adapters.Meta{BaseDigest: a.base.Digest, Labels: a.target.labels, Problem: string(a.target.problem)}}
+	for _, t := range a.loop.learned {
+		v, err := nn.Download(t.value)
+		if err != nil {
+			return nil, err
+		}
+		put(made, a.ranks, t.param, v)
+	}
+	files := map[string]string{adapters.ConfigFile: a.path(adapters.ConfigFile), adapters.WeightsFile: a.path(adapters.WeightsFile)}
+	tensors, meta := made.Tensors()
+	return files, errors.Join(
+		os.WriteFile(files[adapters.ConfigFile], a.config.Marshal(), 0o600),
+		writeTensors(files[adapters.WeightsFile], tensors, meta))
+}
+
+// put files one learned value under its module, in PEFT's layout.
+func put(a *adapters.Adapter, plan adapters.Plan, p nn.Param, v []float32) {
+	i := strings.LastIndexByte(p.Name, '.')
+	path, what := p.Name[:i], p.Name[i+1:]
+	dims := p.Shape.Dimensions
+	f, d := a.Factors[path], a.Saved[path]
+	switch what {
+	case "lora_A": // device [in, r]
+		f.In, f.Rank, f.Scale = dims[0], dims[1], plan.Ranks[path].Scale
+		f.A = inference.Transpose(v, f.In, f.Rank)
+		a.Factors[path] = f
+	case "lora_B": // device [r, out]
+		f.Out = dims[1]
+		f.B = inference.Transpose(v, dims[0], f.Out)
+		a.Factors[path] = f
+	case "weight": // device [in, out]
+		d.In, d.Out = dims[0], dims[1]
+		d.Weight = inference.Transpose(v, d.In, d.Out)
+		a.Saved[path] = d
+	case "bias":
+		d.Bias = v
+		a.Saved[path] = d
+	}
+}
+
+// exportFull writes a Hugging Face folder: configuration with the run's labels, every
+// weight, and the base's tokenizer.
+func (a *attempt) exportFull() (map[string]string, error) {
+	var out []safetensors.Out
+	for _, t := range a.loop.learned {
+		v, err := nn.Download(t.value)
+		if err != nil {
+			return nil, err
+		}
+		if t.param.Transposed {
+			v = inference.Transpose(v, t.param.Shape.Dim(0), t.param.Shape.Dim(1))
+		}
+		out = append(out, safetensors.Out{Name: t.param.Name, DType: "F32", Shape: t.param.CheckpointDims(), Data: v})
+	}
+	config, err := a.configuration()
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{"config.json": a.path("config.json"), "model.safetensors": a.path("model.safetensors")}
+	err = errors.Join(os.WriteFile(files["config.json"], config, 0o600),
+		writeTensors(files["model.safetensors"], out, map[string]string{"format": "pt"}))
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range inference.TokenizerFiles {
+		b, err := fs.ReadFile(a.base.Folder(), name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		files[name] = a.path(name)
+		if err := os.WriteFile(files[name], b, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}
+
+// classes are the names transformers gives to a family's classifier.
+var classes = map[string]string{"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert"}
+
+// configuration is the base's config.json with the head of this run.
+func (a *attempt) configuration() ([]byte, error) {
+	var c map[string]any
+	if err := json.Unmarshal(a.base.Config(), &c); err != nil {
+		return nil, err
+	}
+	names, numbers := map[string]string{}, map[string]int{}
+	for i, l := range a.target.labels {
+		names[fmt.Sprint(i)] = l
+		numbers[l] = i
+	}
+	c["id2label"], c["label2id"] = names, numbers
+	c["problem_type"] = a.target.problem
+	for _, key := range []string{"dtype", "torch_dtype"} { // the base may be stored in 16 bits
+		if _, ok := c[key]; ok {
+			c[key] = "float32"
+		}
+	}
+	c["architectures"] = []string{classes[a.base.Arch.Facts().Family] + "ForSequenceClassification"}
+	if a.target.problem == arch.Regression {
+		c["num_labels"] = 1
+	} else {
+		delete(c, "num_labels")
+	}
+	return json.MarshalIndent(c, "", "  ")
+}

@@ -1,0 +1,120 @@
+package train
+
+import (
+	"strings"
+
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive,staticcheck // graph code reads as algebra
+
+	"lorikeet/inference"
+	"lorikeet/inference/arch"
+	"lorikeet/inference/nn"
+)
+
+// The loop runs three graphs: gradient for each micro-batch, update once a step,
+// predict for evaluation. The host decides what an example weighs in the loss, so
+// that a short last batch and gradient accumulation need no graph of their own.
+
+// gradient builds, for a batch of this shape, the weighted sum of the examples'
+// losses and its gradient with respect to everything learned. sum says that the
+// gradients of earlier micro-batches come in and are added to.
+// Outputs: loss (scalar), then a gradient for each learned parameter.
+func (l *loop) gradient(batch, length int, sum bool) func(*nn.Pass) []*Node {
+	return func(p *nn.Pass) []*Node {
+		in := inference.Inputs(p, batch, length)
+		weight := p.Input("weight", dtypes.Float32, batch)
+		p.Learn = l.learn
+		if l.random {
+			p.Random = p.Input("random", dtypes.Uint64, 3)
+		}
+		logits := l.arch.Logits(p.Root(), in)
+		loss := ReduceAllSum(Mul(l.loss(p, logits), weight))
+
+		var learned []*Node
+		for _, t := range l.learned {
+			learned = append(learned, p.Node(t.param.Role, t.param.Name))
+		}
+		outputs := []*Node{loss}
+		for i, g := range Gradient(loss, learned...) {
+			if sum {
+				t := l.learned[i].param
+				g = Add(g, p.Input("sum:"+t.Name, dtypes.Float32, t.Shape.Dimensions...))
+			}
+			outputs = append(outputs, g)
+		}
+		return outputs
+	}
+}
+
+// loss is each example's own, [batch].
+func (l *loop) loss(p *nn.Pass, logits *Node) *Node {
+	batch := logits.Shape().Dim(0)
+	if l.problem == arch.Regression {
+		target := p.Input("target", dtypes.Float32, batch)
+		return Square(Sub(Reshape(logits, batch), target))
+	}
+	label := p.Input("label", dtypes.Int32, batch)
+	picked := OneHot(label, logits.Shape().Dim(1), dtypes.Float32)
+	return Neg(ReduceSum(Mul(LogSoftmax(logits, -1), picked), -1))
+}
+
+// predict builds the forward pass alone → logits.
+func (l *loop) predict(batch, length int) func(*nn.Pass) []*Node {
+	return func(p *nn.Pass) []*Node {
+		in := inference.Inputs(p, batch, length)
+		p.Learn = l.learn
+		return []*Node{l.arch.Logits(p.Root(), in)}
+	}
+}
+
+// AdamW's constants, those of torch.optim.AdamW.
+const (
+	beta1   = 0.9
+	beta2   = 0.999
+	epsilon = 1e-8
+)
+
+// update builds one step of AdamW (Loshchilov & Hutter 2019) on every learned
+// parameter, after clipping the gradient to a global norm as
+// torch.nn.utils.clip_grad_norm_ does. The scalars rate, correction1 = 1-β1ᵗ and
+// correction2 = 1-β2ᵗ come from the host.
+// Outputs: the norm before clipping, then value, first and second moment of each.
+func (l *loop) update(p *nn.Pass) []*Node {
+	scalar := func(name string) *Node { return p.Input(name, dtypes.Float32) }
+	rate, correction1, correction2 := scalar("rate"), scalar("correction1"), scalar("correction2")
+
+	state := func(kind string, t tensor) *Node {
+		return p.Input(kind+":"+t.param.Name, dtypes.Float32, t.param.Shape.Dimensions...)
+	}
+	var grads []*Node
+	square := ScalarZero(p.Graph, dtypes.Float32)
+	for _, t := range l.learned {
+		g := state("gradient", t)
+		grads = append(grads, g)
+		square = Add(square, ReduceAllSum(Square(g)))
+	}
+	norm := Sqrt(square)
+	outputs := []*Node{norm}
+	clip := ScalarOne(p.Graph, dtypes.Float32)
+	if l.maxNorm > 0 {
+		clip = Min(clip, Div(Scalar(p.Graph, dtypes.Float32, l.maxNorm), AddScalar(norm, 1e-6)))
+	}
+	for i, t := range l.learned {
+		value, m, v := state("value", t), state("m", t), state("v", t)
+		g := Mul(grads[i], clip)
+		if decays(t.param.Name) {
+			value = Sub(value, Mul(MulScalar(rate, l.decay), value))
+		}
+		m = Add(MulScalar(m, beta1), MulScalar(g, 1-beta1))
+		v = Add(MulScalar(v, beta2), MulScalar(Square(g), 1-beta2))
+		step := Div(Div(m, correction1), AddScalar(Sqrt(Div(v, correction2)), epsilon))
+		outputs = append(outputs, Sub(value, Mul(rate, step)), m, v)
+	}
+	return outputs
+}
+
+// decays reports whether weight decay acts on a parameter: not on biases and not on
+// the scales of layer norms, as transformers' Trainer has it.
+func decays(name string) bool {
+	return !strings.HasSuffix(name, ".bias") && !strings.Contains(strings.ToLower(name), "norm")
+}

@@ -1,0 +1,394 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/gomlx/core/graph"
+
+	"lorikeet/inference"
+	"lorikeet/inference/arch"
+	"lorikeet/inference/nn"
+)
+
+// loop is one run: what is learned, on which model, and where it stands. It owns the
+// device for as long as it runs.
+type loop struct {
+	backend compute.Backend
+	base    *inference.Base
+	arch    arch.Classifier // with the run's labels and dropout
+	problem arch.Problem
+	learn   *nn.Learn // nil: no LoRA
+	random  bool      // dropout is on
+	maxNorm float64
+	decay   float64
+	seed    int64
+	length  int // longest text, tokens
+
+	learned []tensor
+	frozen  map[string]compute.Buffer // weights that stay, by name
+	place   map[string]int            // of a learned weight in learned
+
+	programs map[string]*nn.Program
+	step     int // optimizer steps done
+}
+
+// tensor is something learned, with AdamW's moments. value, m and v stay on the
+// device; a step consumes them and puts new ones in their place.
+type tensor struct {
+	param       nn.Param
+	value, m, v compute.Buffer
+	gradient    compute.Buffer // nil between steps
+}
+
+// initial gives the first value of a learned parameter, in the device's layout.
+type initial func(p nn.Param) ([]float32, error)
+
+// prepare uploads the weights. learns tells which of the base's weights learn beside
+// the adapter's factors.
+func (l *loop) prepare(learns func(name string) bool, first initial) error {
+	l.frozen, l.place, l.programs = map[string]compute.Buffer{}, map[string]int{}, map[string]*nn.Program{}
+	pass, _, err := nn.Build(l.backend, "layout", l.predict(1, min(8, l.length)))
+	if err != nil {
+		return err
+	}
+	for _, p := range pass.Params {
+		switch {
+		case p.Role == nn.Adapter, p.Role == nn.Weight && learns(p.Name):
+			if err := l.addLearned(p, first); err != nil {
+				return err
+			}
+		case p.Role == nn.Weight:
+			v, err := l.base.Value(p)
+			if err != nil {
+				return err
+			}
+			if l.frozen[p.Name], err = nn.Upload(l.backend, v, p.Shape.Dimensions...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *loop) addLearned(p nn.Param, first initial) error {
+	v, err := first(p)
+	if err != nil {
+		return err
+	}
+	t := tensor{param: p}
+	zero := make([]float32, len(v))
+	for _, put := range []struct {
+		to     *compute.Buffer
+		values []float32
+	}{{&t.value, v}, {&t.m, zero}, {&t.v, zero}} {
+		if *put.to, err = nn.Upload(l.backend, put.values, p.Shape.Dimensions...); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}
+	l.place[p.Name] = len(l.learned)
+	l.learned = append(l.learned, t)
+	return nil
+}
+
+// program compiles a graph once.
+func (l *loop) program(name string, build func(*nn.Pass) []*graph.Node) (*nn.Program, error) {
+	if g, ok := l.programs[name]; ok {
+		return g, nil
+	}
+	g, err := nn.Compile(l.backend, name, build)
+	if err == nil {
+		l.programs[name] = g
+	}
+	return g, err
+}
+
+// weights feeds the model's parameters.
+func (l *loop) weights(p nn.Param) (compute.Buffer, bool) {
+	if i, ok := l.place[p.Name]; ok && p.Role != nn.Input {
+		return l.learned[i].value, true
+	}
+	b, ok := l.frozen[p.Name]
+	return b, ok && p.Role == nn.Weight
+}
+
+// batch is examples padded to one length, and what each weighs in the loss.
+type batch struct {
+	rows, length     int
+	ids, mask, types []int32
+	label            []int32
+	target           []float32
+	weight           []float32
+}
+
+// pack pads examples to a batch of size rows; missing rows weigh nothing.
+func (l *loop) pack(rows []example, size int, weight float64) batch {
+	longest := 1
+	for _, e := range rows {
+		longest = max(longest, len(e.tokens.IDs))
+	}
+	b := batch{rows: size, length: padded(longest, l.length)}
+	n := size * b.length
+	b.ids, b.mask, b.types = make([]int32, n), make([]int32, n), make([]int32, n)
+	b.label, b.target, b.weight = make([]int32, size), make([]float32, size), make([]float32, size)
+	pad := l.base.Text.PadID()
+	for i := range b.ids {
+		b.ids[i] = pad
+	}
+	for i, e := range rows {
+		at := i * b.length
+		copy(b.ids[at:], e.tokens.IDs)
+		copy(b.types[at:], e.tokens.TypeIDs)
+		for j := range e.tokens.IDs {
+			b.mask[at+j] = 1
+		}
+		b.label[i], b.target[i], b.weight[i] = int32(e.label), float32(e.target), float32(weight)
+	}
+	return b
+}
+
+// feed uploads the arrays a graph asks for, and frees them after the run.
+type feed struct {
+	l    *loop
+	held []compute.Buffer
+}
+
+func (f *feed) float(v []float32, dims ...int) (compute.Buffer, bool, error) {
+	b, err := nn.Upload(f.l.backend, v, dims...)
+	if err == nil {
+		f.held = append(f.held, b)
+	}
+	return b, false, err
+}
+
+func (f *feed) int(v []int32, dims ...int) (compute.Buffer, bool, error) {
+	b, err := nn.Upload(f.l.backend, v, dims...)
+	if err == nil {
+		f.held = append(f.held, b)
+	}
+	return b, false, err
+}
+
+func (f *feed) free() error {
+	var errs []error
+	for _, b := range f.held {
+		errs = append(errs, b.Finalize())
+	}
+	return errors.Join(errs...)
+}
+
+// inputs feeds a batch; ok is false for a parameter that is no part of one.
+func (f *feed) inputs(b batch, p nn.Param) (buffer compute.Buffer, ok bool, err error) {
+	switch p.Name {
+	case "ids":
+		buffer, _, err = f.int(b.ids, b.rows, b.length)
+	case "mask":
+		buffer, _, err = f.int(b.mask, b.rows, b.length)
+	case "types":
+		buffer, _, err = f.int(b.types, b.rows, b.length)
+	case "label":
+		buffer, _, err = f.int(b.label, b.rows)
+	case "target":
+		buffer, _, err = f.float(b.target, b.rows)
+	case "weight":
+		buffer, _, err = f.float(b.weight, b.rows)
+	default:
+		return nil, false, nil
+	}
+	return buffer, true, err
+}
+
+// accumulate runs one micro-batch and adds its gradient to the step's. It returns
+// the batch's part of the loss.
+func (l *loop) accumulate(b batch, micro int) (loss float64, err error) {
+	sum := micro > 0
+	g, err := l.program(fmt.Sprintf("gradient_%dx%d_%t", b.rows, b.length, sum), l.gradient(b.rows, b.length, sum))
+	if err != nil {
+		return 0, err
+	}
+	f := &feed{l: l}
+	defer func() { err = errors.Join(err, f.free()) }()
+	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
+		if buf, ok := l.weights(p); ok {
+			return buf, false, nil
+		}
+		if p.Name == "random" {
+			r, err := nn.Upload(l.backend, seedOf(l.seed, l.step, micro), 3)
+			f.held = append(f.held, r)
+			return r, false, err
+		}
+		if buf, ok, err := f.inputs(b, p); ok {
+			return buf, false, err
+		}
+		t := &l.learned[l.place[p.Name[len("sum:"):]]]
+		buf := t.gradient
+		t.gradient = nil
+		return buf, true, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i := range l.learned {
+		l.learned[i].gradient = out[i+1]
+	}
+	return scalar(out[0])
+}
+
+// scalar reads and frees a scalar buffer.
+func scalar(b compute.Buffer) (float64, error) {
+	v, err := nn.Download(b)
+	if err != nil {
+		return 0, err
+	}
+	return float64(v[0]), b.Finalize()
+}
+
+// advance makes one step of the optimizer with the accumulated gradient, and returns
+// the gradient's norm before clipping.
+func (l *loop) advance(rate float64) (norm float64, err error) {
+	g, err := l.program("update", l.update)
+	if err != nil {
+		return 0, err
+	}
+	t := float64(l.step + 1)
+	scalars := map[string]float64{"rate": rate, "correction1": 1 - math.Pow(beta1, t), "correction2": 1 - math.Pow(beta2, t)}
+	f := &feed{l: l}
+	defer func() { err = errors.Join(err, f.free()) }()
+	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
+		if v, ok := scalars[p.Name]; ok {
+			return f.float([]float32{float32(v)})
+		}
+		return l.state(p.Name), true, nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	for i := range l.learned {
+		t := &l.learned[i]
+		t.value, t.m, t.v, t.gradient = out[1+3*i], out[2+3*i], out[3+3*i], nil
+	}
+	l.step++
+	return scalar(out[0])
+}
+
+// state finds "m:…", "v:…", "value:…" or "gradient:…".
+func (l *loop) state(name string) compute.Buffer {
+	kind, param, _ := strings.Cut(name, ":")
+	t := l.learned[l.place[param]]
+	switch kind {
+	case "m":
+		return t.m
+	case "v":
+		return t.v
+	case "gradient":
+		return t.gradient
+	}
+	return t.value
+}
+
+// logits runs the model on a batch without dropout → [rows][labels].
+func (l *loop) logits(b batch) (rows [][]float32, err error) {
+	g, err := l.program(fmt.Sprintf("predict_%dx%d", b.rows, b.length), l.predict(b.rows, b.length))
+	if err != nil {
+		return nil, err
+	}
+	f := &feed{l: l}
+	defer func() { err = errors.Join(err, f.free()) }()
+	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
+		if buf, ok := l.weights(p); ok {
+			return buf, false, nil
+		}
+		buf, _, err := f.inputs(b, p)
+		return buf, false, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	v, err := nn.Download(out[0])
+	if err != nil {
+		return nil, err
+	}
+	width := len(v) / b.rows
+	for i := range b.rows {
+		rows = append(rows, v[i*width:(i+1)*width])
+	}
+	return rows, out[0].Finalize()
+}
+
+// values copies everything learned to the host, in the device's layout.
+func (l *loop) values() ([][]float32, error) {
+	all := make([][]float32, len(l.learned))
+	for i, t := range l.learned {
+		var err error
+		if all[i], err = nn.Download(t.value); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.param.Name, err)
+		}
+	}
+	return all, nil
+}
+
+// restore puts values, and moments where there are any, back on the device.
+func (l *loop) restore(values, m, v [][]float32) error {
+	for i := range l.learned {
+		t := &l.learned[i]
+		for _, put := range []struct {
+			to   *compute.Buffer
+			from [][]float32
+		}{{&t.value, values}, {&t.m, m}, {&t.v, v}} {
+			if put.from == nil {
+				continue
+			}
+			b, err := nn.Upload(l.backend, put.from[i], t.param.Shape.Dimensions...)
+			if err != nil {
+				return fmt.Errorf("%s: %w", t.param.Name, err)
+			}
+			if err := (*put.to).Finalize(); err != nil {
+				return err
+			}
+			*put.to = b
+		}
+	}
+	return nil
+}
+
+// close frees the device's memory.
+func (l *loop) close() {
+	for _, b := range l.frozen {
+		_ = b.Finalize() // the run is over either way
+	}
+	for _, t := range l.learned {
+		for _, b := range []compute.Buffer{t.value, t.m, t.v, t.gradient} {
+			if b != nil {
+				_ = b.Finalize()
+			}
+		}
+	}
+	for _, g := range l.programs {
+		g.Free()
+	}
+}
+
+var errNaN = errors.New("the loss is not a number")
+
+// one makes a whole step: the micro-batches, then the update.
+func (l *loop) one(ctx context.Context, micro []batch, rate float64) (loss, norm float64, err error) {
+	for i, b := range micro {
+		if err := ctx.Err(); err != nil {
+			return 0, 0, context.Cause(ctx)
+		}
+		part, err := l.accumulate(b, i)
+		if err != nil {
+			return 0, 0, err
+		}
+		loss += part
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return loss, 0, errNaN
+	}
+	norm, err = l.advance(rate)
+	return loss, norm, err
+}

@@ -1,0 +1,167 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"lorikeet/adapters/invalid"
+	"lorikeet/inference"
+	"lorikeet/tuning"
+	"lorikeet/tuning/data"
+)
+
+// Plan is what a job would do, told before it is queued.
+type Plan struct {
+	Rows           int      `json:"rows"`
+	ValidationRows int      `json:"validation_rows"`
+	Tokens         int64    `json:"tokens"` // of the training rows, once
+	TruncatedRows  int      `json:"truncated_rows"`
+	Steps          int      `json:"steps"`
+	StepsPerEpoch  int      `json:"steps_per_epoch"`
+	Labels         []string `json:"labels,omitempty"`
+	Trainable      int64    `json:"trainable_parameters"`
+	Total          int64    `json:"total_parameters"`
+	Seconds        float64  `json:"estimated_seconds"`
+	MemoryBytes    int64    `json:"estimated_memory_bytes"`
+	Warnings       []string `json:"warnings,omitempty"`
+}
+
+// Limits of the server that a plan is checked against.
+type Limits struct {
+	MaxRank int
+	// Speed is how many tokens a second the base's forward pass takes in on this
+	// server's device; 0: not known.
+	Speed float64
+}
+
+// NewPlan checks a job against its base and its rows, as an attempt would, and says
+// what it comes to. Its errors hold invalid.Faults.
+func NewPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limits Limits) (Plan, error) {
+	a := &attempt{Trainer: &Trainer{}, spec: spec.WithDefaults(), base: base}
+	var ok bool
+	if a.recipe, ok = recipes[a.spec.Kind]; !ok {
+		return Plan{}, invalid.Field("kind", "no recipe for %q", a.spec.Kind)
+	}
+	var err error
+	if a.target, err = a.teach(rows); err != nil {
+		return Plan{}, err
+	}
+	var errs []error
+	a.train, err = a.encode(rows)
+	errs = append(errs, err)
+	if a.held, err = a.encode(held); err != nil {
+		errs = append(errs, fmt.Errorf("validation: %w", err))
+	}
+	f := base.Arch.Facts()
+	a.keepHead = sameHead(f, a.target)
+	if a.recipe.lora {
+		errs = append(errs, a.plan())
+		if r := *a.spec.LoRA.R; limits.MaxRank > 0 && r > limits.MaxRank {
+			errs = append(errs, invalid.Field("lora.r", "is %d; this server serves ranks up to %d (see --max-rank)", r, limits.MaxRank))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return Plan{}, err
+	}
+	a.steps()
+	p := Plan{Rows: len(rows), ValidationRows: len(held), Steps: a.total, StepsPerEpoch: a.per, Labels: a.target.labels, Total: base.Parameters()}
+	for _, e := range a.train {
+		p.Tokens += int64(len(e.tokens.IDs))
+		if e.tokens.Truncated {
+			p.TruncatedRows++
+		}
+	}
+	p.Trainable = a.trainable()
+	p.estimate(a, limits)
+	p.warn(a)
+	return p, nil
+}
+
+// trainable counts what learns.
+func (a *attempt) trainable() int64 {
+	var n int64
+	labels := len(a.target.labels)
+	if !a.recipe.lora {
+		n = a.base.Parameters()
+		for _, m := range a.base.Layout {
+			if m.Labels {
+				n += int64((labels - m.Out) * (m.In + 1))
+			}
+		}
+		return n
+	}
+	for _, m := range a.base.Layout {
+		n += int64(a.ranks.Ranks[m.Path].R * (m.In + m.Out))
+		for _, saved := range a.ranks.Saved {
+			if saved == m.Path {
+				out := m.Out
+				if m.Labels {
+					out = labels
+				}
+				n += int64(out * (m.In + 1))
+			}
+		}
+	}
+	return n
+}
+
+// work is how a step compares with a forward pass: the backward pass is twice as much
+// where every weight learns; with LoRA the weights' own gradients are not computed.
+const (
+	workFull = 3.2
+	workLoRA = 2.3
+)
+
+func (p *Plan) estimate(a *attempt, limits Limits) {
+	epochs := float64(a.total) / float64(a.per)
+	work := workLoRA
+	if !a.recipe.lora {
+		work = workFull
+	}
+	var trained, evaluated int64
+	size := *a.spec.Hyperparameters.BatchSize
+	for _, b := range order(len(a.train), size, *a.spec.Hyperparameters.Seed, 0, *a.spec.Hyperparameters.Shuffle, func(i int) int { return len(a.train[i].tokens.IDs) }) {
+		longest := 1
+		for _, i := range b {
+			longest = max(longest, len(a.train[i].tokens.IDs))
+		}
+		trained += int64(size * padded(longest, a.maxLength()))
+	}
+	for _, e := range a.held {
+		evaluated += int64(len(e.tokens.IDs))
+	}
+	if limits.Speed > 0 {
+		const compiling = 8 // seconds, for a handful of graphs
+		p.Seconds = compiling + (float64(trained)*work+float64(evaluated))*epochs/limits.Speed
+	}
+	// Weights, gradients and two moments of what learns, and the activations that the
+	// backward pass keeps: about 16 vectors of the hidden size a token and layer, and
+	// the attention weights.
+	f := a.base.Arch.Facts()
+	longest := int64(padded(a.maxLength(), a.maxLength()))
+	tokens := int64(size) * longest
+	activations := tokens * int64(f.Layers) * (16*int64(f.Hidden) + longest*int64(f.Hidden)/64)
+	p.MemoryBytes = 4 * (p.Total + 3*p.Trainable + activations)
+}
+
+func (p *Plan) warn(a *attempt) {
+	add := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
+	if p.TruncatedRows > 0 {
+		add("%d of %d rows are longer than max_length %d and are cut", p.TruncatedRows, p.Rows, a.maxLength())
+	}
+	if n := *a.spec.Hyperparameters.MaxLength; n > a.maxLength() {
+		add("max_length %d is more than the base takes: %d is used", n, a.maxLength())
+	}
+	if rate := *a.spec.Hyperparameters.LearningRate; !a.recipe.lora && rate > 5e-4 {
+		add("learning_rate %g is high for a full fine-tune; 2e-5 to 1e-4 is usual", rate)
+	}
+	if p.Rows < 10*max(2, len(p.Labels)) {
+		add("%d rows for the labels %s are few", p.Rows, strings.Join(p.Labels, ", "))
+	}
+	if len(a.held) == 0 {
+		add("there are no validation rows: nothing will be measured; give validation, for example {\"split\":0.1}")
+	}
+}
+
+var _ tuning.Trainer = (*Trainer)(nil).Train

@@ -1,0 +1,287 @@
+package train
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+
+	"lorikeet/adapters"
+	"lorikeet/adapters/invalid"
+	"lorikeet/inference/arch"
+	"lorikeet/inference/nn"
+	"lorikeet/tuning"
+	"lorikeet/tuning/data"
+)
+
+// recipe is what tells one kind of fine-tune from another.
+type recipe struct {
+	lora   bool // factors on the target modules learn, and the modules to save; else everything
+	export func(*attempt) (map[string]string, error)
+}
+
+var recipes = map[tuning.Kind]recipe{
+	tuning.Full: {export: (*attempt).exportFull},
+	tuning.LoRA: {lora: true, export: (*attempt).exportAdapter},
+}
+
+// setUp reads the rows, chooses the head, uploads the weights and goes back to the
+// checkpoint that the attempt starts from.
+func (a *attempt) setUp() error {
+	var ok bool
+	if a.recipe, ok = recipes[a.spec.Kind]; !ok {
+		return invalid.Field("kind", "no recipe for %q", a.spec.Kind)
+	}
+	rows, err := readRows(a.task.Train)
+	if err != nil {
+		return err
+	}
+	var held []data.Row
+	if a.task.Validation != "" {
+		if held, err = readRows(a.task.Validation); err != nil {
+			return err
+		}
+	}
+	if a.target, err = a.teach(rows); err != nil {
+		return err
+	}
+	if a.train, err = a.encode(rows); err != nil {
+		return err
+	}
+	if a.held, err = a.encode(held); err != nil {
+		return fmt.Errorf("validation: %w", err)
+	}
+	a.steps()
+	if err := a.model(); err != nil {
+		return err
+	}
+	return a.resume()
+}
+
+// teach says what the rows teach: the labels in the order of the logits, or a number.
+// Where the base's head knows all the labels, its order is kept, and so is the head.
+func (a *attempt) teach(rows []data.Row) (target, error) {
+	if len(rows) == 0 {
+		return target{}, invalid.Field("dataset", "has no rows")
+	}
+	switch rows[0].Kind {
+	case data.Regression:
+		t := target{problem: arch.Regression, labels: []string{"LABEL_0"}} // transformers' name for it
+		if f := a.base.Arch.Facts(); f.Problem == arch.Regression && len(f.Labels) == 1 {
+			t.labels = f.Labels
+		}
+		return t, nil
+	case data.Classification:
+	default:
+		return target{}, invalid.Field("dataset", "holds %s rows; /tune/%s needs a label or a number for each text", rows[0].Kind, a.spec.Kind)
+	}
+	labels := data.Classes(rows)
+	if len(labels) < 2 {
+		return target{}, invalid.Field("dataset", "has only the label %q: nothing can be learned from one class", labels[0])
+	}
+	if len(labels) > nn.MaxLabels {
+		return target{}, invalid.Field("dataset", "has %d labels, at most %d are served", len(labels), nn.MaxLabels)
+	}
+	t := target{problem: arch.SingleLabel, labels: labels, index: map[string]int{}}
+	f := a.base.Arch.Facts()
+	if f.Problem == arch.SingleLabel && knows(f.Labels, labels) {
+		t.labels = f.Labels
+	}
+	for i, l := range t.labels {
+		t.index[l] = i
+	}
+	if f.Problem == arch.SingleLabel && numbered(labels, len(f.Labels)) { // 0 and 1 mean the base's first and second
+		t.labels = f.Labels
+		for i := range t.labels {
+			t.index[fmt.Sprint(i)] = i
+		}
+	}
+	return t, nil
+}
+
+func knows(have, need []string) bool {
+	for _, l := range need {
+		if !slices.Contains(have, l) {
+			return false
+		}
+	}
+	return true
+}
+
+// numbered reports whether the labels are the numbers 0 to n-1.
+func numbered(labels []string, n int) bool {
+	if len(labels) != n {
+		return false
+	}
+	for i, l := range labels {
+		if l != fmt.Sprint(i) {
+			return false
+		}
+	}
+	return true
+}
+
+func readRows(path string) ([]data.Row, error) {
+	rows, err := data.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("rows: %w", err)
+	}
+	return rows, nil
+}
+
+// encode tokenizes rows, cutting texts to the longest the run allows.
+func (a *attempt) encode(rows []data.Row) ([]example, error) {
+	limit := a.maxLength()
+	examples := make([]example, len(rows))
+	for i, r := range rows {
+		e := example{tokens: a.base.Text.Encode(r.Text, r.Pair, limit)}
+		if a.target.problem == arch.Regression {
+			if r.Target == nil {
+				return nil, invalid.Line(r.Line, "target", "is not a number")
+			}
+			e.target = *r.Target
+		} else {
+			var known bool
+			if e.label, known = a.target.index[r.Label]; !known {
+				return nil, invalid.Line(r.Line, "label", "%q is not among the labels of the training rows: %s", r.Label, strings.Join(a.target.labels, ", "))
+			}
+		}
+		examples[i] = e
+	}
+	return examples, nil
+}
+
+func (a *attempt) maxLength() int {
+	return min(*a.spec.Hyperparameters.MaxLength, a.base.Arch.Facts().MaxLength)
+}
+
+// model uploads the base and what learns.
+func (a *attempt) model() error {
+	h := a.spec.Hyperparameters
+	f := a.base.Arch.Facts()
+	model := a.base.Arch
+	a.keepHead = sameHead(f, a.target)
+	if !a.keepHead {
+		model = model.WithLabels(a.target.labels, a.target.problem)
+	}
+	if h.Dropout != nil {
+		model = model.WithDropout(*h.Dropout)
+	}
+	a.loop = &loop{backend: a.Backend, base: a.base, arch: model, problem: a.target.problem, random: true,
+		maxNorm: *h.MaxGradNorm, decay: *h.WeightDecay, seed: *h.Seed, length: a.maxLength()}
+	learns := func(string) bool { return true }
+	if a.recipe.lora {
+		if err := a.plan(); err != nil {
+			return err
+		}
+		a.loop.learn = learn(a.ranks, *a.spec.LoRA.Dropout)
+		learns = a.saves
+	}
+	return a.loop.prepare(learns, a.first)
+}
+
+// sameHead reports whether the base's own head gives what the rows teach.
+func sameHead(f arch.Facts, t target) bool {
+	if t.problem == arch.Regression {
+		return f.Problem == arch.Regression && len(f.Labels) == 1
+	}
+	return f.Problem == t.problem && slices.Equal(f.Labels, t.labels)
+}
+
+// plan applies the LoRA options to the base.
+func (a *attempt) plan() error {
+	o := a.spec.LoRA
+	f := a.base.Arch.Facts()
+	targets, err := o.Targets(f.Targets)
+	if err != nil {
+		return err
+	}
+	save := o.ModulesToSave
+	if save == nil || !a.keepHead { // a head made anew must be saved
+		save = union(save, f.Heads)
+	}
+	task := "SEQ_CLS"
+	a.config = adapters.Config{PeftType: "LORA", TaskType: &task, BaseModel: baseName(a.base.Source), R: *o.R, Alpha: *o.Alpha,
+		Dropout: *o.Dropout, Targets: targets, Bias: "none", Save: save, RSLoRA: *o.UseRSLoRA,
+		RankPattern: adapters.Patterns[int]{}, AlphaPattern: adapters.Patterns[float64]{}}
+	if a.ranks, err = a.config.Plan(a.base.Layout); err != nil {
+		return err
+	}
+	for _, path := range a.ranks.Saved {
+		if m, _ := a.base.Layout.Find(path); m.Kind != adapters.Head {
+			return invalid.Field("lora.modules_to_save", "%s: only layers of the classification head can be saved whole: %s", path, strings.Join(f.Heads, ", "))
+		}
+	}
+	for path := range a.ranks.Ranks {
+		if m, _ := a.base.Layout.Find(path); m.Kind == adapters.Embedding {
+			return invalid.Field("lora.target_modules", "%s: LoRA on an embedding can be served but not trained here", path)
+		}
+	}
+	return nil
+}
+
+func union(a, b []string) []string {
+	all := map[string]bool{}
+	for _, s := range append(slices.Clone(a), b...) {
+		all[s] = true
+	}
+	return slices.Sorted(maps.Keys(all))
+}
+
+// baseName is what goes into base_model_name_or_path: the hub's name where there is
+// one. A path of this machine would mean nothing elsewhere.
+func baseName(source string) string {
+	if repo, ok := strings.CutPrefix(source, "hf:"); ok {
+		repo, _, _ = strings.Cut(repo, "@")
+		return repo
+	}
+	return source[strings.LastIndexAny(source, "/\\:")+1:]
+}
+
+// saves reports whether one of the base's weights learns beside the factors.
+func (a *attempt) saves(name string) bool {
+	path := name[:strings.LastIndexByte(name, '.')]
+	return slices.Contains(a.ranks.Saved, path)
+}
+
+// first is the value a parameter starts from: the base's, or for what the base does
+// not have (factors, a new head) the reference's initialisation.
+func (a *attempt) first(p nn.Param) ([]float32, error) {
+	if p.Role == nn.Weight {
+		m, head := a.base.Layout.Find(p.Name[:strings.LastIndexByte(p.Name, '.')])
+		head = head && m.Kind == adapters.Head
+		if !head || a.keepHead || !m.Labels && a.base.Has(p.Name) {
+			return a.base.Value(p)
+		}
+	}
+	v := make([]float32, p.Shape.Size())
+	r := rand.New(rand.NewPCG(uint64(*a.spec.Hyperparameters.Seed), hash(p.Name))) //nolint:gosec // initial weights are no secret
+	switch {
+	case strings.HasSuffix(p.Name, ".lora_B"), strings.HasSuffix(p.Name, ".bias"):
+	case strings.HasSuffix(p.Name, ".lora_A"): // torch's kaiming_uniform_(a=√5): ±1/√in
+		bound := 1 / math.Sqrt(float64(p.Shape.Dim(0)))
+		for i := range v {
+			v[i] = float32((2*r.Float64() - 1) * bound)
+		}
+	default: // BERT's initializer_range
+		for i := range v {
+			v[i] = float32(0.02 * r.NormFloat64())
+		}
+	}
+	return v, nil
+}
+
+// hash is FNV-1a: each tensor has random numbers of its own.
+func hash(s string) uint64 {
+	h := uint64(14695981039346656037)
+	for _, b := range []byte(s) {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return h
+}
+
+// path is a file in the attempt's folder.
+func (a *attempt) path(name string) string { return a.task.Dir + string(os.PathSeparator) + name }
