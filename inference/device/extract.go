@@ -29,7 +29,7 @@ func extract(archive string, match func(name string) bool, dst string) (digest s
 	}
 	defer closeAll()
 
-	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755) //nolint:gosec // a shared library, for everyone
+	out, err := os.OpenFile(dst, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
 	if err != nil {
 		return "", fmt.Errorf("unpack: %w", err)
 	}

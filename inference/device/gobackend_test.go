@@ -93,7 +93,7 @@ func watch(t *testing.T, f func() error) {
 
 // run takes one step and returns the loss.
 func run(e *graph.Exec, in []any) (float32, error) {
-	out, err := e.Exec(in...)
+	out, err := e.Call(in...)
 	if err != nil {
 		return 0, err
 	}

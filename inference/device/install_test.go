@@ -237,7 +237,7 @@ func TestInstallInTwoProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := func(said *bytes.Buffer) *exec.Cmd {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestInstallInTwoProcesses$") //nolint:gosec // this test
+		cmd := exec.Command(os.Args[0], "-test.run=^TestInstallInTwoProcesses$")
 		cmd.Env = append(os.Environ(), "LORIKEET_TEST_INSTALL="+string(text))
 		cmd.Stdout, cmd.Stderr = said, said
 		if err := cmd.Start(); err != nil {

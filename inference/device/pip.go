@@ -64,7 +64,7 @@ func runPip(ctx context.Context, dir string, m *meter, silence time.Duration, ar
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	args = append(args, "--no-input", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2")
-	cmd := exec.CommandContext(ctx, pip[0], append(pip[1:], args...)...) //nolint:gosec // pip, with our arguments
+	cmd := exec.CommandContext(ctx, pip[0], append(pip[1:], args...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
@@ -111,7 +111,7 @@ func findPip(ctx context.Context) ([]string, error) {
 			continue
 		}
 		// Python often comes without pip.
-		if exec.CommandContext(ctx, pip[0], append(pip[1:], "--version")...).Run() == nil { //nolint:gosec // from the list above
+		if exec.CommandContext(ctx, pip[0], append(pip[1:], "--version")...).Run() == nil {
 			return pip, nil
 		}
 	}
@@ -125,11 +125,11 @@ func findPip(ctx context.Context) ([]string, error) {
 func sizeOf(dir string) int64 {
 	var n int64
 	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return nil // pip removes files while we look
-		}
-		if info, err := d.Info(); err == nil {
-			n += info.Size()
+		if err == nil && d.Type().IsRegular() {
+			// pip may have removed the file since.
+			if info, err := d.Info(); err == nil {
+				n += info.Size()
+			}
 		}
 		return nil
 	})

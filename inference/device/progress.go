@@ -26,7 +26,7 @@ type meter struct {
 func (o Options) meter(title string, total int64) *meter {
 	m := &meter{w: o.Progress, title: title, total: total, quarter: -1}
 	if f, ok := o.Progress.(*os.File); ok {
-		m.tty = term.IsTerminal(int(f.Fd())) //nolint:gosec // a file descriptor is small
+		m.tty = term.IsTerminal(int(f.Fd()))
 	}
 	return m
 }
