@@ -209,7 +209,7 @@ type child struct {
 }
 
 func TestInstallInTwoProcesses(t *testing.T) {
-	if text := os.Getenv("LORIKEET_TEST_INSTALL"); text != "" {
+	if text := os.Getenv("DEVICE_TEST_INSTALL"); text != "" {
 		var c child
 		if err := json.Unmarshal([]byte(text), &c); err != nil {
 			t.Fatal(err)
@@ -238,7 +238,7 @@ func TestInstallInTwoProcesses(t *testing.T) {
 	}
 	start := func(said *bytes.Buffer) *exec.Cmd {
 		cmd := exec.Command(os.Args[0], "-test.run=^TestInstallInTwoProcesses$")
-		cmd.Env = append(os.Environ(), "LORIKEET_TEST_INSTALL="+string(text))
+		cmd.Env = append(os.Environ(), "DEVICE_TEST_INSTALL="+string(text))
 		cmd.Stdout, cmd.Stderr = said, said
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
