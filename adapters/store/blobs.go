@@ -128,19 +128,19 @@ func (d *Dir) StatBlob(ctx context.Context, digest string) (BlobInfo, error) {
 func (d *Dir) Blobs(ctx context.Context) iter.Seq2[BlobInfo, error] {
 	return func(yield func(BlobInfo, error) bool) {
 		base := blobFolder + "/sha256"
-		fans, err := d.names(base)
+		fans, err := names(d.root, base)
 		if err != nil {
 			yield(BlobInfo{}, fmt.Errorf("list blobs: %w", err))
 			return
 		}
 		for _, fan := range fans {
-			names, err := d.names(base + "/" + fan)
+			sums, err := names(d.root, base+"/"+fan)
 			if err != nil {
 				yield(BlobInfo{}, fmt.Errorf("list blobs: %w", err))
 				return
 			}
-			for _, name := range names {
-				digest := digestPrefix + name
+			for _, sum := range sums {
+				digest := digestPrefix + sum
 				if CheckDigest(digest) != nil {
 					continue
 				}
@@ -156,8 +156,8 @@ func (d *Dir) Blobs(ctx context.Context) iter.Seq2[BlobInfo, error] {
 	}
 }
 
-func (d *Dir) names(folder string) ([]string, error) {
-	f, err := d.root.Open(folder)
+func names(root *os.Root, folder string) ([]string, error) {
+	f, err := root.Open(folder)
 	if missing(err) {
 		return nil, nil
 	}

@@ -52,7 +52,11 @@ func OpenDir(path string) (*Dir, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	d := &Dir{root: root, sync: (*os.File).Sync}
-	if err := d.openTemp(); err != nil {
+	err = d.mkdirs(tempFolder)
+	if err == nil {
+		d.temp, d.alive, err = openTemp(root, tempFolder)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("store %s: %w", path, err), root.Close())
 	}
 	if err := d.probe(); err != nil {

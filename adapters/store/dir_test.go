@@ -269,7 +269,7 @@ func TestALockIsHeldByOneHandleAtATime(t *testing.T) {
 func TestTemporaryFilesOfTheDeadAreSweptAndThoseOfTheLivingStay(t *testing.T) {
 	path := t.TempDir()
 	openDir(t, path) // alive
-	dead := filepath.Join(path, "tmp", "dead")
+	dead := filepath.Join(path, "tmp", "process-dead")
 	if err := os.MkdirAll(dead, 0o750); err != nil {
 		t.Fatal(err)
 	}
@@ -285,6 +285,30 @@ func TestTemporaryFilesOfTheDeadAreSweptAndThoseOfTheLivingStay(t *testing.T) {
 	left, err := os.ReadDir(filepath.Join(path, "tmp"))
 	if err != nil || len(left) != 2 {
 		t.Errorf("%d folders, %v; want those of the two open handles", len(left), err)
+	}
+}
+
+func TestAScratchFolderGoesWithItsProcess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "scratch")
+	first, release, err := store.Scratch(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(first, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second, release2, err := store.Scratch(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(first, "x")); err != nil || first == second {
+		t.Errorf("the first folder, %s, is not its own: %v", first, err)
+	}
+	if err := errors.Join(release(), release2()); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+		t.Errorf("left %v, %v", left, err)
 	}
 }
 

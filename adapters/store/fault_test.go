@@ -71,7 +71,7 @@ func TestWhenASyncFailsThereIsNoBlob(t *testing.T) {
 	for b, err := range d.Blobs(t.Context()) {
 		t.Errorf("blob %v, %v", b, err)
 	}
-	if left, err := d.names(d.temp); err != nil || len(left) != 1 {
+	if left, err := names(d.root, d.temp); err != nil || len(left) != 1 {
 		t.Errorf("temporary files %q, %v; want only the lock", left, err)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -22,53 +24,74 @@ const aliveFile = "alive"
 // folder of that age is.
 const abandoned = 24 * time.Hour
 
-func (d *Dir) openTemp() error {
-	if err := d.mkdirs(tempFolder); err != nil {
-		return err
+// Scratch makes a folder below dir for this process's temporary files and returns its
+// path. It is removed by release, or by the next call for dir after the process has
+// died.
+func Scratch(dir string) (path string, release func() error, err error) {
+	if err := os.MkdirAll(dir, folderMode); err != nil {
+		return "", nil, fmt.Errorf("scratch folder: %w", space(err))
 	}
-	d.sweep()
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return "", nil, fmt.Errorf("scratch folder: %w", err)
+	}
+	folder, alive, err := openTemp(root, ".")
+	if err != nil {
+		return "", nil, errors.Join(fmt.Errorf("scratch folder %s: %w", dir, err), root.Close())
+	}
+	return filepath.Join(dir, folder), func() error {
+		return errors.Join(root.RemoveAll(folder), alive.Close(), root.Close())
+	}, nil
+}
+
+// openTemp makes a folder of this process's own below base, after removing those of
+// the dead.
+func openTemp(root *os.Root, base string) (folder string, alive *os.File, err error) {
+	sweep(root, base)
 	for range 10 {
-		folder := tempFolder + "/" + strings.ToLower(rand.Text())
-		if err := d.root.Mkdir(folder, folderMode); err != nil {
-			return space(err)
+		folder := path.Join(base, scratchPrefix+strings.ToLower(rand.Text()))
+		if err := root.Mkdir(folder, folderMode); err != nil {
+			return "", nil, space(err)
 		}
-		f, err := d.acquire(folder + "/" + aliveFile)
+		f, err := acquire(root, folder+"/"+aliveFile)
 		if errors.Is(err, ErrLocked) || errors.Is(err, fs.ErrNotExist) {
 			continue // swept by another process before it was locked
 		}
 		if err != nil {
-			return space(err)
+			return "", nil, space(err)
 		}
-		d.temp, d.alive = folder, f
-		return nil
+		return folder, f, nil
 	}
-	return errors.New("cannot lock a folder for temporary files")
+	return "", nil, errors.New("cannot lock a folder for temporary files")
 }
+
+// scratchPrefix tells our folders from others.
+const scratchPrefix = "process-"
 
 // sweep removes the folders of dead processes. What cannot be removed now is left
 // to the next start.
-func (d *Dir) sweep() {
-	names, err := d.names(tempFolder)
+func sweep(root *os.Root, base string) {
+	all, err := names(root, base)
 	if err != nil {
 		return
 	}
-	for _, name := range names {
-		folder := tempFolder + "/" + name
-		st, err := d.root.Stat(folder)
-		if err != nil || !st.IsDir() {
+	for _, name := range all {
+		folder := path.Join(base, name)
+		st, err := root.Stat(folder)
+		if err != nil || !st.IsDir() || !strings.HasPrefix(name, scratchPrefix) {
 			continue
 		}
-		if _, err := d.root.Stat(folder + "/" + aliveFile); err != nil || !haveLocks {
+		if _, err := root.Stat(folder + "/" + aliveFile); err != nil || !haveLocks {
 			if time.Since(st.ModTime()) > abandoned {
-				_ = d.root.RemoveAll(folder)
+				_ = root.RemoveAll(folder)
 			}
 			continue
 		}
-		f, err := d.acquire(folder + "/" + aliveFile)
+		f, err := acquire(root, folder+"/"+aliveFile)
 		if err != nil {
 			continue
 		}
-		_ = d.root.RemoveAll(folder)
+		_ = root.RemoveAll(folder)
 		_ = f.Close()
 	}
 }
@@ -87,7 +110,7 @@ func (d *Dir) Lock(ctx context.Context, name string) (unlock func() error, err e
 	if err := d.mkdirs(lockFolder); err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
-	f, err := d.acquire(lockFolder + "/" + name)
+	f, err := acquire(d.root, lockFolder+"/"+name)
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}
@@ -96,8 +119,8 @@ func (d *Dir) Lock(ctx context.Context, name string) (unlock func() error, err e
 
 // acquire locks the file at name, made when missing. The lock ends when the file is
 // closed.
-func (d *Dir) acquire(name string) (*os.File, error) {
-	f, err := d.root.OpenFile(name, os.O_CREATE|os.O_RDWR, fileMode)
+func acquire(root *os.Root, name string) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_RDWR, fileMode)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +133,7 @@ func (d *Dir) acquire(name string) (*os.File, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	named, err := d.root.Stat(name)
+	named, err := root.Stat(name)
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
