@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,6 +56,25 @@ func TestWhenASyncFailsThereIsNoRecord(t *testing.T) {
 				t.Errorf("after the fault is gone: %v", err)
 			}
 		})
+	}
+}
+
+func TestEveryFlippedBitAndEveryCutOfARecordIsFound(t *testing.T) {
+	whole := seal([]byte(`{"x":1}`))
+	if data, ok := unseal(whole); !ok || string(data) != `{"x":1}` {
+		t.Fatalf("unsealed %q, %v", data, ok)
+	}
+	for bit := range len(whole) * 8 {
+		rotten := slices.Clone(whole)
+		rotten[bit/8] ^= 1 << (bit % 8)
+		if data, ok := unseal(rotten); ok {
+			t.Errorf("bit %d flipped: %q", bit, data)
+		}
+	}
+	for n := range len(whole) {
+		if data, ok := unseal(whole[:n]); ok {
+			t.Errorf("cut to %d bytes: %q", n, data)
+		}
 	}
 }
 
