@@ -10,7 +10,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"lorikeet/adapters/invalid"
@@ -69,6 +71,15 @@ func (a *Adapter) Rank() int {
 		r = max(r, f.Rank)
 	}
 	return r
+}
+
+// Targets are the last names of the modules with factors, each once, in order.
+func (a *Adapter) Targets() []string {
+	names := map[string]bool{}
+	for path := range a.Factors {
+		names[path[strings.LastIndexByte(path, '.')+1:]] = true
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // prefix is what PEFT puts before the name of every tensor of the base.

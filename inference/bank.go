@@ -201,33 +201,37 @@ func (b *bank) writer(shape shapes.Shape) (*nn.Program, error) {
 	})
 }
 
-// fit gives slots to every adapter of a batch, evicting the least recently used
-// that the batch does not need and nobody pinned. It reports how many of the
-// adapters fit, in order; the rest must wait for the next batch.
+// fit gives slots to the adapters of a batch, in order, evicting the least recently
+// used that nobody pinned: those the batch does not need first. It reports how many
+// got theirs; the rest must wait for the next batch.
 func (b *bank) fit(batch []*Prepared) (int, error) {
-	need := map[string]bool{}
+	wanted, seated := map[string]bool{}, map[string]bool{}
 	for _, a := range batch {
-		need[a.Ref.Digest] = true
+		wanted[a.Ref.Digest] = true
 	}
 	for i, a := range batch {
-		ok, err := b.load(a, need)
+		ok, err := b.load(a, wanted, seated)
 		if err != nil || !ok {
 			return i, err
 		}
+		seated[a.Ref.Digest] = true
 	}
 	return len(batch), nil
 }
 
 // load makes an adapter resident. It reports false when there is no room that may
 // be taken.
-func (b *bank) load(a *Prepared, keep map[string]bool) (bool, error) {
+func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 	if r, ok := b.loaded[a.Ref.Digest]; ok {
 		r.used = b.clock()
 		r.hits++
 		return true, nil
 	}
 	for len(b.free) < a.Pages {
-		victim := b.oldest(keep)
+		victim := b.oldest(wanted)
+		if victim == nil {
+			victim = b.oldest(seated)
+		}
 		if victim == nil {
 			return false, nil
 		}
@@ -246,10 +250,10 @@ func (b *bank) load(a *Prepared, keep map[string]bool) (bool, error) {
 	return true, nil
 }
 
-func (b *bank) oldest(keep map[string]bool) *resident {
+func (b *bank) oldest(except map[string]bool) *resident {
 	var oldest *resident
 	for digest, r := range b.loaded {
-		if !keep[digest] && !r.pinned && (oldest == nil || r.used.Before(oldest.used)) {
+		if !except[digest] && !r.pinned && (oldest == nil || r.used.Before(oldest.used)) {
 			oldest = r
 		}
 	}

@@ -31,6 +31,7 @@ type Base struct {
 	Layout adapters.Layout // what adapters may change
 	Digest string          // of the configuration and every tensor
 
+	dir     fs.FS
 	model   *checkpoint.Model
 	weights []nn.Param        // what the graph asks of the checkpoint
 	tensors map[string]string // their names in the file
@@ -46,7 +47,7 @@ func OpenBase(name, source string, dir fs.FS) (*Base, error) {
 	if err != nil {
 		return nil, fmt.Errorf("base %s: %w", name, err)
 	}
-	b := &Base{Name: name, Source: source, model: model}
+	b := &Base{Name: name, Source: source, dir: dir, model: model}
 	if err := b.open(dir); err != nil {
 		return nil, fmt.Errorf("base %s: %w", name, errors.Join(err, model.Close()))
 	}
@@ -76,6 +77,13 @@ func (b *Base) open(dir fs.FS) error {
 
 // Close releases the files.
 func (b *Base) Close() error { return b.model.Close() }
+
+// TokenizerFiles are the files a tokenizer may consist of.
+var TokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "source.spm", "target.spm"}
+
+// Folder is where the model was read from.
+func (b *Base) Folder() fs.FS { return b.dir }
 
 // Config is config.json as it was read.
 func (b *Base) Config() []byte { return b.model.Config() }
@@ -162,6 +170,12 @@ func (b *Base) Tensor(name string) ([]float32, error) {
 		return nil, nil
 	}
 	return b.model.Float32s(tensor)
+}
+
+// Has reports whether the checkpoint has a weight.
+func (b *Base) Has(name string) bool {
+	_, ok := b.tensors[name]
+	return ok
 }
 
 // Value reads a weight in the layout of the device.

@@ -13,6 +13,7 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/text"
 )
 
 // Errors that callers act on.
@@ -68,6 +69,7 @@ type served struct {
 	bank     *bank // nil for a variant
 	programs *programs
 
+	speed float64 // tokens a second of a full batch, measured when it was loaded
 	// Of a variant, guarded by Engine.mu: requests that hold it, and the turn it
 	// was last asked for.
 	refs   int
@@ -109,6 +111,9 @@ func (e *Engine) Load(ctx context.Context, b *Base) error {
 		err := s.programs.cover(ctx, func(done, total int) {
 			e.loading(fmt.Sprintf("compiling %s: %d of %d graphs", b.Name, done, total))
 		})
+		if err == nil {
+			err = e.measure(s)
+		}
 		if err != nil {
 			return fmt.Errorf("base %s: %w", b.Name, err)
 		}
@@ -122,6 +127,30 @@ func (e *Engine) Load(ctx context.Context, b *Base) error {
 	e.Log.Info("base ready", "base", b.Name, "family", b.Arch.Facts().Family, "parameters", b.Parameters(),
 		"graphs", len(s.programs.ready), "seconds", time.Since(start).Seconds())
 	return nil
+}
+
+// measure runs a full batch of middling length, which also warms the device up.
+func (e *Engine) measure(s *served) error {
+	length := min(64, s.base.Arch.Facts().MaxLength)
+	tokens := text.Encoding{IDs: make([]int32, length), TypeIDs: make([]int32, length)}
+	n := s.programs.rows(length)
+	answers := make(chan result, n)
+	batch := make([]*item, n)
+	for i := range batch {
+		batch[i] = &item{ctx: context.Background(), model: s, tokens: tokens, index: i, since: time.Now(), answer: answers}
+	}
+	e.execute(batch)
+	r := <-answers
+	s.speed = float64(n*length) / max(r.ran.Seconds(), 1e-6)
+	return r.err
+}
+
+// Speed is how many tokens a second a base takes in, 0 if it is not loaded.
+func (e *Engine) Speed(name string) float64 {
+	if s := e.base(name); s != nil {
+		return s.speed
+	}
+	return 0
 }
 
 // Open says that every base is loaded: from now on the engine is ready.

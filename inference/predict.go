@@ -169,13 +169,19 @@ func (e *Engine) prepared(ctx context.Context, model *served, v adapters.Version
 	if v.Base != model.name || v.BaseDigest != "" && v.BaseDigest != model.base.Digest {
 		return nil, fmt.Errorf("%w: %s was made for base %s (%s), not for %s (%s)", ErrWrongBase, v.Ref, v.Base, short(v.BaseDigest), model.name, short(model.base.Digest))
 	}
-	return e.host.get(ctx, v.Digest, func() (*Prepared, error) {
+	p, err := e.host.get(ctx, v.Digest, func() (*Prepared, error) {
 		a, err := e.Registry.Open(context.WithoutCancel(ctx), v, model.base.Layout)
 		if err != nil {
 			return nil, err
 		}
 		return model.base.Prepare(v.Ref, a)
 	})
+	if err != nil || p.Ref == v.Ref {
+		return p, err
+	}
+	twin := *p // the same contents under another name
+	twin.Ref = v.Ref
+	return &twin, nil
 }
 
 // short is the start of a digest, enough to tell two apart in a message.

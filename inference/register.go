@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +24,8 @@ type Import struct {
 	Config  []byte // adapter_config.json
 	Weights io.ReaderAt
 	Size    int64 // bytes of Weights
-	Job     string
 	Metrics map[string]float64
+	Once    bool // do nothing when the name's current version has these contents
 }
 
 // Import checks an adapter against its base, prepares it as a request would, and
@@ -70,10 +69,16 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 	if labels == nil {
 		labels = s.base.Arch.Facts().Labels
 	}
-	return e.Registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
-		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: leaves(a), Labels: labels,
+	v = adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
+		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels,
 		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
-		Metrics: in.Metrics, Job: in.Job, Source: in.Source, CreatedAt: time.Now()})
+		Metrics: in.Metrics, Source: in.Source, CreatedAt: time.Now()}
+	if in.Once {
+		if old, err := e.Registry.Resolve(ctx, in.Name); err == nil && old.Base == v.Base && maps.Equal(old.Files, v.Files) {
+			return old, nil
+		}
+	}
+	return e.Registry.Register(ctx, v)
 }
 
 // maxAdapterBytes bounds the files of an adapter; a rank-64 adapter on every linear
@@ -110,13 +115,4 @@ func sameRepository(trained, source string) bool {
 	}
 	repo, _, _ = strings.Cut(repo, "@")
 	return strings.EqualFold(repo, trained)
-}
-
-// leaves are the last names of the targeted modules, each once, in order.
-func leaves(a *adapters.Adapter) []string {
-	names := map[string]bool{}
-	for path := range a.Factors {
-		names[path[strings.LastIndexByte(path, '.')+1:]] = true
-	}
-	return slices.Sorted(maps.Keys(names))
 }

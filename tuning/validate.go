@@ -157,9 +157,6 @@ func (s *Source) validate(field string) error {
 	if n := s.count(); n != 1 {
 		errs = append(errs, invalid.Field(field, "give exactly one of id, rows and hf, not %d of them", n))
 	}
-	if s.HF != "" {
-		errs = append(errs, invalid.Field(field+".hf", "datasets from the hub are not available in this version: upload the file with POST /datasets"))
-	}
 	if len(s.Split) > 0 && s.HF == "" {
 		errs = append(errs, invalid.Field(field+".split", "names a split of a hub dataset; it has no meaning beside id or rows"))
 	}
