@@ -56,7 +56,7 @@ func TestOpenAcceptsWhatTheReferenceAccepts(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
-	entry := func(name, dtype, shape string, begin, end int) string {
+	entry := func(name, dtype, shape string, begin, end int64) string {
 		return fmt.Sprintf(`"%s":{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, name, dtype, shape, begin, end)
 	}
 	one := func(member string) []byte { return file("{"+member+"}", 4) }

@@ -151,12 +151,12 @@ func convertAll[E any](f *File, t entry, fill func(dst []E, src []byte)) ([]E, e
 
 func widenF16(dst []float32, src []byte) {
 	for i := range dst {
-		dst[i] = fromF16(binary.LittleEndian.Uint16(src[2*i:2*i+2]))
+		dst[i] = fromF16(binary.LittleEndian.Uint16(src[2*i : 2*i+2]))
 	}
 }
 
 func widenBF16(dst []float32, src []byte) {
 	for i := range dst {
-		dst[i] = fromBF16(binary.LittleEndian.Uint16(src[2*i:2*i+2]))
+		dst[i] = fromBF16(binary.LittleEndian.Uint16(src[2*i : 2*i+2]))
 	}
 }

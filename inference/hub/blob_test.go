@@ -61,11 +61,13 @@ func TestADownloadSurvives(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			server := hubtest.New(t, map[string]hubtest.Repo{"owner/model": {Files: files}})
+			cl := client(t, server)
 			for _, f := range c.fail {
 				server.Fail(f)
+				if f.Hang {
+					cl.Stall = 2 * time.Second
+				}
 			}
-			cl := client(t, server)
-			cl.Stall = time.Second
 			dir, _, err := cl.Fetch(t.Context(), ref(t, "owner/model"), c.want)
 			if err != nil {
 				t.Fatal(err)
