@@ -19,7 +19,7 @@ import (
 type charsmap struct {
 	units []unit
 	texts string
-	ascii [utf8.RuneSelf]int32 // where the replacement of one such character lies, or -1
+	alone [utf8.RuneSelf]bool // no replaced text begins with this character
 }
 
 // unit is a node of the trie: bit 8 says that a value hangs below, bits 0-7 and 31
@@ -52,12 +52,9 @@ func parseCharsmap(blob []byte, field string) (*charsmap, error) {
 	if !utf8.ValidString(m.texts) {
 		return nil, invalid.Field(field, "replacements are no UTF-8")
 	}
-	for c := range m.ascii {
-		m.ascii[c] = -1
-		m.prefixes(string(rune(c)), func(_ int, at int32) bool {
-			m.ascii[c] = at
-			return false
-		})
+	for c := range m.alone {
+		node := m.units[0].offset() ^ uint32(c)
+		m.alone[c] = c == 0 || node >= uint32(len(m.units)) || m.units[node].label() != uint32(c)
 	}
 	return m, nil
 }
@@ -158,7 +155,7 @@ func (n precompiled) normalize(p piece) piece {
 // changes reports whether s is anything but ASCII that stays as it is.
 func (n precompiled) changes(s string) bool {
 	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf || n.m.ascii[s[i]] >= 0 {
+		if s[i] >= utf8.RuneSelf || !n.m.alone[s[i]] {
 			return true
 		}
 	}

@@ -64,6 +64,7 @@ var fixtures = []fixture{
 	{"encodes and decodes as the old T5 does", "tok-t5-old", "t5"},
 	{"encodes and decodes as the new T5 does", "tok-t5-new", "flan-t5"},
 	{"encodes and decodes as mT5 does", "tok-mt5", "mt5"},
+	{"encodes and decodes as Marian does", "tok-marian", "marian"},
 }
 
 func TestFixtures(t *testing.T) {
