@@ -26,9 +26,10 @@ type File struct {
 
 // Open reads and checks the header of a file of size bytes. It is as strict as
 // the reference: header of at most 100 MB that lies within the file and is a JSON
-// object; unique names; known types; shapes that neither overflow nor disagree
-// with the number of bytes; tensors that cover the rest of the file with no
-// overlap, hole or remainder. What is wrong comes back as invalid.Faults under
+// object; known types; shapes that neither overflow nor disagree with the number
+// of bytes; tensors that cover the rest of the file with no overlap, hole or
+// remainder. It is stricter in that names are unique (the reference takes the
+// last), and that a tensor has no members which the format does not know. What is wrong comes back as invalid.Faults under
 // ErrMalformed; an error of r comes back as it is, wrapped.
 func Open(r io.ReaderAt, size int64) (*File, error) {
 	raw, err := readHeader(r, size)

@@ -18,7 +18,8 @@ import (
 // the cache has of the revision will do if it is complete. Files that are there
 // with the right length are not looked at again.
 //
-// Errors wrap one of the package's, or are invalid.Faults about the Ref.
+// Errors that a caller can act on wrap one of the package's, or are invalid.Faults
+// about the Ref.
 func (c *Client) Fetch(ctx context.Context, r Ref, want func(file string) bool) (dir, commit string, err error) {
 	if err := r.check(); err != nil {
 		return "", "", err
