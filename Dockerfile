@@ -19,9 +19,9 @@ FROM build AS plugin
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3-pip \
  && rm -rf /var/lib/apt/lists/*
-ENV XDG_CACHE_HOME=/plugin
+ENV XDG_CACHE_HOME=/plugin LORIKEET_DATA=/plugin
 RUN /out/lorikeet backend install \
- && install -D -m 0755 /plugin/lorikeet/pjrt/cpu-*/pjrt_c_api_cpu_plugin.so /out/pjrt_c_api_cpu_plugin.so
+ && install -D -m 0755 "$(find /plugin -name pjrt_c_api_cpu_plugin.so)" /out/pjrt_c_api_cpu_plugin.so
 
 FROM debian:bookworm-slim
 RUN apt-get update \

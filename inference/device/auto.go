@@ -30,7 +30,7 @@ func auto(ctx context.Context, opt Options) (*Device, error) {
 
 	opened := map[string]bool{}
 	for _, p := range List(opt) {
-		opened[p.Path] = true
+		opened[p.Path] = !p.damaged()
 		if d := try(p); d != nil {
 			return d, nil
 		}

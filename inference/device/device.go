@@ -144,12 +144,13 @@ func openCPU(ctx context.Context, extra string, opt Options) (*Device, error) {
 		return nil, fmt.Errorf("backend xla:cpu: %w", ErrNoCgo)
 	}
 	p, ok := first(List(opt), "cpu")
-	if !ok && opt.Install {
+	switch {
+	case opt.Install && (!ok || p.damaged()):
 		var err error
-		if p, err = installCPU(ctx, opt, brisk); err != nil {
+		if p, err = installCPU(ctx, opt, patient); err != nil {
 			return nil, fmt.Errorf("backend xla:cpu: %w", err)
 		}
-	} else if !ok {
+	case !ok:
 		return nil, fmt.Errorf("backend xla:cpu: %w: `service backend install` downloads one", ErrNotInstalled)
 	}
 	return openPlugin(p, extra)

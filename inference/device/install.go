@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -89,9 +88,8 @@ func needsLinuxAMD64() error {
 // installed is the whole and sound plugin in the folder dir of the cache.
 func (o Options) installed(dir, sub string) (Plugin, bool) {
 	for _, p := range cached(o) {
-		// No GPU is no reason to install the same file again.
-		damaged := strings.HasPrefix(p.Problem, damagedPrefix)
-		if !damaged && filepath.Dir(p.Path) == filepath.Join(o.pluginDir(), dir, sub) {
+		// Other problems, such as no GPU, are no reason to install the same file again.
+		if !p.damaged() && filepath.Dir(p.Path) == filepath.Join(o.pluginDir(), dir, sub) {
 			return p, true
 		}
 	}
@@ -131,6 +129,9 @@ func (o Options) place(ctx context.Context, dir, sub string, build func(ctx cont
 	// MkdirTemp's folders are the owner's alone; a plugin is no secret.
 	if err := os.Chmod(stage, 0o755); err != nil {
 		return Plugin{}, fmt.Errorf("cache for plugins: %w", err)
+	}
+	if err := syncDir(stage); err != nil {
+		return Plugin{}, err
 	}
 	final := filepath.Join(root, dir)
 	if err := os.RemoveAll(final); err != nil {

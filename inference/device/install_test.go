@@ -71,6 +71,19 @@ func TestInstallWheel(t *testing.T) {
 		if again, err := Install(context.Background(), "cpu", f.opt); err != nil || again != p {
 			t.Errorf("%+v, %v", again, err)
 		}
+		// And so does a service that starts. The bytes are still no library.
+		f.opt.Install = true
+		for _, name := range []string{"xla:cpu", "auto"} {
+			if err := os.Truncate(p.Path, 5); err != nil {
+				t.Fatal(err)
+			}
+			if d, err := Open(context.Background(), name, f.opt); err == nil {
+				d.Close()
+			}
+			if got := List(f.opt); len(got) != 1 || got[0] != p {
+				t.Errorf("%s left %+v", name, got)
+			}
+		}
 	})
 }
 

@@ -49,6 +49,9 @@ var pluginExt = map[string]bool{".so": true, ".dylib": true, ".dll": true}
 // Names of plugin files: go-xla's, those of the wheels, those of builds by hand.
 var pluginName = regexp.MustCompile(`^(?:pjrt_c_api_(.+)_plugin|pjrt[-_]plugin[-_](.+)|libpjrt_(.+)|xla_(cuda)_plugin)\.(?:so|dylib|dll)$`)
 
+// damaged tells a file that Install would replace.
+func (p Plugin) damaged() bool { return strings.HasPrefix(p.Problem, damagedPrefix) }
+
 // List finds the plugins of this machine without loading one, in the order in which
 // auto tries them: first those in opt.PluginPath, then our cache, the newest first,
 // then the folders of go-xla; in each of them cuda before cpu.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -19,12 +20,12 @@ var errSilent = errors.New("no answer")
 // what vouches for it is the connection's TLS.
 func installRelease(ctx context.Context, opt Options, p patience) (Plugin, error) {
 	have, err := opt.place(ctx, opt.from.releaseDir(), "", func(ctx context.Context, stage string) error {
-		url, err := opt.releaseURL(ctx, p.answer)
+		from, err := opt.releaseURL(ctx, p.answer)
 		if err != nil {
 			return err
 		}
-		archive := filepath.Join(stage, "release"+archiveExt(url))
-		if err := download(ctx, url, archive, opt.meter("go-xla's PJRT plugin "+opt.from.releaseVersion, 0), p.bytes); err != nil {
+		archive := filepath.Join(stage, "release"+archiveExt(from))
+		if err := download(ctx, from, archive, opt.meter("go-xla's PJRT plugin "+opt.from.releaseVersion, 0), p.bytes); err != nil {
 			return err
 		}
 		var file string
@@ -51,41 +52,45 @@ func installRelease(ctx context.Context, opt Options, p patience) (Plugin, error
 // no context: a question without an answer is left to its own time limits.
 func (o Options) releaseURL(ctx context.Context, d time.Duration) (string, error) {
 	type answer struct {
-		url string
-		err error
+		from string
+		err  error
 	}
 	got := make(chan answer, 1)
 	go func() {
-		url, err := guard(func() (string, error) {
+		from, err := guard(func() (string, error) {
 			return o.from.release(runtime.GOOS+"_"+runtime.GOARCH, o.from.releaseVersion)
 		})
-		got <- answer{url, err}
+		got <- answer{from, err}
 	}()
 	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("%w in %s", errSilent, d))
 	defer cancel()
 	select {
 	case a := <-got:
-		return a.url, a.err
+		var unreached *url.Error
+		if errors.As(a.err, &unreached) {
+			return "", fmt.Errorf("cannot be reached: %w", unreached.Err)
+		}
+		return a.from, a.err
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
 }
 
-func archiveExt(url string) string {
-	if path.Ext(url) == ".zip" {
+func archiveExt(from string) string {
+	if path.Ext(from) == ".zip" {
 		return ".zip"
 	}
 	return ".tar.gz"
 }
 
-// download writes what url holds to file. It gives up when no bytes come for silence.
-func download(ctx context.Context, url, file string, m *meter, silence time.Duration) error {
+// download writes what lies at the address from to file. It gives up when no bytes come for silence.
+func download(ctx context.Context, from, file string, m *meter, silence time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	alarm := time.AfterFunc(silence, func() { cancel(fmt.Errorf("%w in %s", errSilent, silence)) })
 	defer alarm.Stop()
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
 	if err != nil {
 		return fmt.Errorf("download: %w", err)
 	}
@@ -95,7 +100,7 @@ func download(ctx context.Context, url, file string, m *meter, silence time.Dura
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("download %s: %s", url, resp.Status)
+		return fmt.Errorf("download %s: %s", from, resp.Status)
 	}
 	m.total = resp.ContentLength
 	out, err := os.Create(file)
@@ -107,10 +112,10 @@ func download(ctx context.Context, url, file string, m *meter, silence time.Dura
 		m.set(n)
 	}})
 	if err = errors.Join(err, out.Close()); err != nil {
-		return fmt.Errorf("download %s: %w", url, cmpCause(ctx, err))
+		return fmt.Errorf("download %s: %w", from, cmpCause(ctx, err))
 	}
 	if resp.ContentLength >= 0 && n != resp.ContentLength {
-		return fmt.Errorf("download %s: %d bytes of %d", url, n, resp.ContentLength)
+		return fmt.Errorf("download %s: %d bytes of %d", from, n, resp.ContentLength)
 	}
 	m.finish()
 	return nil
