@@ -39,5 +39,5 @@ VOLUME /data
 ENV HOME=/data LORIKEET_DATA=/data LORIKEET_ADDR=0.0.0.0:8080
 EXPOSE 8080
 # Loading weights and compiling the first shapes takes a while on a small machine.
-HEALTHCHECK --interval=15s --timeout=5s --start-period=120s --retries=3 CMD ["lorikeet", "health"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=120s --retries=3 CMD ["lorikeet", "health"]
 ENTRYPOINT ["lorikeet"]
