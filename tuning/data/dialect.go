@@ -89,8 +89,12 @@ func detectDialect(head []byte, whole bool, max int) (best guess, ok bool) {
 		}
 		for q := doubled; q <= literal; q++ {
 			g := tryDialect(head, dialect{delim, q}, max)
-			// In the other dialects a quote is an error only where it starts a field,
-			// so in a file without quotes all three are equal and the first wins.
+			// Quotes are characters in the tab-separated files of GLUE. In any other
+			// file one that is not closed is a mistake.
+			if q == literal && (delim != '\t' || g.quoted()) {
+				continue
+			}
+			// In a file without quotes all dialects are equal and the first wins.
 			if g.width >= 2 && (best.width == 0 || g.better(best)) {
 				best = g
 			}
@@ -107,7 +111,14 @@ func detectDialect(head []byte, whole bool, max int) (best guess, ok bool) {
 		}
 		return tryDialect(head, dialect{0, literal}, max), true
 	}
-	return best, best.width >= 2 && best.share >= 0.5
+	return best, best.width >= 2 && best.named == 1 && best.share >= 0.5
+}
+
+// quoted reports whether a field that was read with its quotes has them at both ends.
+func (g guess) quoted() bool {
+	return slices.ContainsFunc(g.records, func(r []string) bool {
+		return slices.ContainsFunc(r, func(f string) bool { return len(f) > 1 && f[0] == '"' && f[len(f)-1] == '"' })
+	})
 }
 
 // excelSeparator reads the line "sep=;" that Excel understands at the top.
@@ -161,7 +172,7 @@ func looksLikeLabels(records [][]string, column int) bool {
 			continue
 		}
 		f := strings.TrimSpace(r[column])
-		if len(f) > 40 {
+		if f == "" && n == 0 || len(f) > 40 {
 			return false
 		}
 		if _, err := strconv.ParseFloat(f, 64); err == nil {
@@ -220,7 +231,7 @@ func (p *parser) openCSV(in *bufio.Reader, asText bool) (source, error) {
 	}
 	if !header {
 		c.pending = &csvLine{fields, line}
-		for i := range fields {
+		for i := range g.width { // not of this line, which may be a ragged one
 			c.names = append(c.names, strconv.Itoa(i+1))
 		}
 		if text != label && p.opt.Columns == nil {

@@ -74,6 +74,7 @@ func newJSONDocument(r io.Reader, max int) *jsonDocument {
 func (j *jsonDocument) next() (record, error) {
 	for {
 		j.in.left = j.in.max
+		j.in.lineAt(j.dec.InputOffset())
 		switch j.where {
 		case inArray:
 			if j.dec.More() {

@@ -60,6 +60,9 @@ func recovered(line int, err *error) {
 
 func openParquet(r io.ReaderAt, size int64) (p *parquetFile, err error) {
 	defer recovered(1, &err)
+	if err := checkParquet(r, size); err != nil {
+		return nil, invalid.Line(1, "", "the Parquet file is damaged: %v", err)
+	}
 	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, invalid.Line(1, "", "the Parquet file is damaged: %v", err)

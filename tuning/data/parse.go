@@ -207,9 +207,15 @@ func (p *parser) rows(src source) error {
 			size += weigh(v)
 		}
 	}
+	if len(sample) == 0 && !errors.Is(end, io.EOF) {
+		return readError(end)
+	}
 	if err := p.understand(src, sample); err != nil {
 		p.takeFaultsOf(sample)
 		if end != nil && !errors.Is(end, io.EOF) {
+			if !invalid.Is(end) {
+				return readError(end)
+			}
 			return joinFaults([]error{end, err})
 		}
 		if p.faults > 0 && len(p.report.Columns) == 0 {
