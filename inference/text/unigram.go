@@ -19,8 +19,8 @@ type unigram struct {
 	fallback bool // spell what is unknown in bytes
 	bytes    [256]int32
 
-	// single: scores add up in single precision, as in SentencePiece itself. The
-	// Rust library uses double; a tie in one may be none in the other.
+	// single: scores add up in single precision, as in SentencePiece itself; the
+	// Rust library uses double. What is a tie in one may be none in the other.
 	single bool
 
 	// known finds the id of a run of unknown characters, which may be a token all
@@ -47,11 +47,11 @@ func parseUnigram(raw json.RawMessage, field string) (*unigram, *vocabulary, err
 	lowest := math.Inf(1)
 	for i, pair := range p.Vocab {
 		var token string
-		var score float64
 		if err := json.Unmarshal(pair[0], &token); err != nil {
 			return nil, nil, invalid.Field(index(field+".vocab", i), "%v", err)
 		}
-		if err := json.Unmarshal(pair[1], &score); err != nil {
+		score, err := parseScore(pair[1])
+		if err != nil {
 			return nil, nil, invalid.Field(index(field+".vocab", i), "%v", err)
 		}
 		if token != "" { // one that is empty is never found
@@ -142,8 +142,8 @@ func (m *unigram) search(best []step, s string) {
 				continue
 			}
 			to := &best[i+1]
-			if score := here + m.scores[id]; to.from < 0 || score > to.score {
-				*to = step{m.round(score), id, int32(start)}
+			if score := m.round(here + m.scores[id]); to.from < 0 || score > to.score {
+				*to = step{score, id, int32(start)}
 			}
 			alone = alone || i+1-start == size
 		}
