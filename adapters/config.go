@@ -183,9 +183,6 @@ func (c Config) check() error {
 			}
 		}
 	}
-	if c.Targets.Empty() {
-		bad("target_modules", "is missing")
-	}
 	if _, err := c.matcher(); err != nil {
 		errs = append(errs, err)
 	}

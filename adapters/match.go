@@ -175,6 +175,9 @@ type Rank struct {
 // Plan applies the target rules to a base. A config that targets nothing there is
 // refused, as PEFT does.
 func (c Config) Plan(l Layout) (Plan, error) {
+	if c.Targets.Empty() {
+		c.Targets.List = l.standard()
+	}
 	m, err := c.matcher()
 	if err != nil {
 		return Plan{}, err
@@ -201,6 +204,18 @@ func (n Names) String() string {
 		return fmt.Sprintf("%q", n.Pattern)
 	}
 	return fmt.Sprintf("%q", n.List)
+}
+
+// standard is what PEFT targets where a config does not say, for the families it has
+// a default for: the query and value projections, under the family's names.
+func (l Layout) standard() []string {
+	leaves := l.leaves()
+	for _, pair := range [][]string{{"query", "value"}, {"q_lin", "v_lin"}, {"q_proj", "v_proj"}, {"q", "v"}} {
+		if slices.Contains(leaves, pair[0]) && slices.Contains(leaves, pair[1]) {
+			return pair
+		}
+	}
+	return nil
 }
 
 // leaves lists the last names of the linear layers, each once.

@@ -11,6 +11,7 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
+	"lorikeet/inference"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
 	"lorikeet/tuning"
@@ -204,7 +205,7 @@ func (a *attempt) plan() error {
 		save = union(save, f.Heads)
 	}
 	task := "SEQ_CLS"
-	a.config = adapters.Config{PeftType: "LORA", TaskType: &task, BaseModel: baseName(a.base.Source), R: *o.R, Alpha: *o.Alpha,
+	a.config = adapters.Config{PeftType: "LORA", TaskType: &task, BaseModel: baseName(a.base), R: *o.R, Alpha: *o.Alpha,
 		Dropout: *o.Dropout, Targets: targets, Bias: "none", Save: save, RSLoRA: *o.UseRSLoRA,
 		RankPattern: adapters.Patterns[int]{}, AlphaPattern: adapters.Patterns[float64]{}}
 	if a.ranks, err = a.config.Plan(a.base.Layout); err != nil {
@@ -233,12 +234,13 @@ func union(a, b []string) []string {
 
 // baseName is what goes into base_model_name_or_path: the hub's name where there is
 // one. A path of this machine would mean nothing elsewhere.
-func baseName(source string) string {
-	if repo, ok := strings.CutPrefix(source, "hf:"); ok {
-		repo, _, _ = strings.Cut(repo, "@")
-		return repo
+func baseName(b *inference.Base) string {
+	repo, ok := strings.CutPrefix(b.Source, "hf:")
+	if !ok {
+		return b.Name
 	}
-	return source[strings.LastIndexAny(source, "/\\:")+1:]
+	repo, _, _ = strings.Cut(repo, "@")
+	return repo
 }
 
 // saves reports whether one of the base's weights learns beside the factors.

@@ -1,0 +1,132 @@
+package adapters
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"lorikeet/adapters/store"
+)
+
+func openRegistry(t *testing.T, dir string) *Registry {
+	t.Helper()
+	s, err := store.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	r, err := OpenRegistry(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func register(t *testing.T, r *Registry, name, job string) Version {
+	t.Helper()
+	f, err := r.Put(t.Context(), strings.NewReader(name+job))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := r.Register(t.Context(), Version{Ref: Ref{Name: name}, Kind: KindAdapter, Base: "b", Job: job, Files: map[string]File{"f": f}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func current(t *testing.T, r *Registry, name string) int {
+	t.Helper()
+	v, err := r.Resolve(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v.Version
+}
+
+func TestRegistry(t *testing.T) {
+	dir := t.TempDir()
+	r := openRegistry(t, dir)
+	for i := 1; i <= 3; i++ {
+		if v := register(t, r, "imdb", fmt.Sprint(i)); v.Version != i || !strings.HasPrefix(v.Digest, "sha256:") {
+			t.Errorf("registration %d is version %d with digest %q", i, v.Version, v.Digest)
+		}
+	}
+	if again := register(t, r, "imdb", "2"); again.Version != 2 {
+		t.Errorf("a job that registers twice gets version %d, want 2", again.Version)
+	}
+	if got := current(t, r, "imdb"); got != 3 {
+		t.Errorf("current is %d, want 3", got)
+	}
+	if _, err := r.Rollback(t.Context(), "imdb", 1); err != nil {
+		t.Fatal(err)
+	}
+	other := openRegistry(t, dir) // another process
+	for name, r := range map[string]*Registry{"here": r, "elsewhere": other} {
+		if got := current(t, r, "imdb"); got != 1 {
+			t.Errorf("%s, after a roll back current is %d, want 1", name, got)
+		}
+	}
+	register(t, r, "imdb", "4")
+	if got := current(t, r, "imdb"); got != 4 {
+		t.Errorf("a newer version is current again: %d, want 4", got)
+	}
+	if err := other.Refresh(t.Context()); err != nil || current(t, other, "imdb") != 4 {
+		t.Errorf("another process sees %d after a refresh (%v), want 4", current(t, other, "imdb"), err)
+	}
+	if err := r.Delete(t.Context(), "imdb", 4); err != nil {
+		t.Fatal(err)
+	}
+	if got := current(t, r, "imdb"); got != 1 {
+		t.Errorf("with the newest deleted the roll back stands again: %d, want 1", got)
+	}
+	_, err := r.Resolve(t.Context(), "imdb@4")
+	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "versions: 1, 2, 3") {
+		t.Errorf("a deleted version: %v", err)
+	}
+	if v := register(t, r, "imdb", "5"); v.Version != 5 {
+		t.Errorf("a number is used again: %d, want 5", v.Version)
+	}
+	if err := r.Delete(t.Context(), "imdb", 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Resolve(t.Context(), "imdb"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a deleted name: %v", err)
+	}
+	if n := len(r.List(t.Context())); n != 0 {
+		t.Errorf("%d names are listed, want none", n)
+	}
+	for _, bad := range []string{"", "Imdb", "a/b", "..", "imdb@", "imdb@0", "imdb@-1", "imdb@x", "imdb@1@2"} {
+		if _, err := r.Resolve(t.Context(), bad); !errors.Is(err, ErrName) {
+			t.Errorf("%q: %v, want ErrName", bad, err)
+		}
+	}
+}
+
+func TestManyProcessesRegisterAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	const writers, jobs = 6, 5
+	var wg sync.WaitGroup
+	for range writers {
+		r := openRegistry(t, dir)
+		wg.Go(func() {
+			for j := range jobs {
+				register(t, r, "imdb", fmt.Sprintf("job%d", j))
+			}
+		})
+	}
+	wg.Wait()
+	s, err := openRegistry(t, dir).Get(t.Context(), "imdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for _, v := range s.Versions {
+		seen[v.Job]++
+	}
+	if len(s.Versions) != jobs {
+		t.Errorf("%d jobs registered %d versions: %v", jobs, len(s.Versions), seen)
+	}
+}
