@@ -56,7 +56,7 @@ func byteLevel(prefixSpace, useRegex bool) splitters {
 		all = append(all, spaceBefore{})
 	}
 	if useRegex {
-		all = append(all, cutter{scanner(scanGPT2), isolated})
+		all = append(all, cutter{at: scanner(scanGPT2)})
 	}
 	return append(all, byteSpeller{})
 }

@@ -122,7 +122,7 @@ func loadByteLevel(fsys fs.FS, data []byte, c *config) (*Tokenizer, error) {
 		}
 	case "Qwen2Tokenizer", "qwen2":
 		p.normalizer = formNormalizer{formC}
-		p.pre = splitters{cutter{scanner(scanQwen2), isolated}, byteSpeller{}}
+		p.pre = splitters{cutter{at: scanner(scanQwen2)}, byteSpeller{}}
 	default:
 		return nil, invalid.Field("tokenizer_config.json.tokenizer_class", "%q has no tokenizer.json and is not supported without", c.Class)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/inference/text/chartype"
@@ -195,6 +196,13 @@ type replace struct {
 }
 
 func (n replace) normalize(p piece) piece {
+	n.what.each(p.text, func(start, end int) bool {
+		// What stands for several characters counts as standing at the last.
+		if start == 0 && (n.with == "" || utf8.RuneCountInString(p.text[:end]) > 1) {
+			p.head = false
+		}
+		return false
+	})
 	p.text = replaceAll(n.what, p.text, n.with)
 	return p
 }

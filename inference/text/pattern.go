@@ -37,12 +37,43 @@ func parsePattern(raw json.RawMessage, field string) (pattern, error) {
 	case len(*p.Regex) > maxExpression:
 		return nil, invalid.Field(field, "is longer than %d bytes", maxExpression)
 	}
-	re, err := regexp2.Compile(*p.Regex, regexp2.None)
+	re, err := regexp2.Compile(dialect(*p.Regex), regexp2.None)
 	if err != nil {
 		return nil, invalid.Field(field, "%.80q: %v", *p.Regex, err)
 	}
 	re.MatchTimeout = matchTime
 	return expression{re}, nil
+}
+
+// dialect rewrites \w and \W, which in the engine of the reference take in all
+// marks. Classes still differ for code points younger than the tables of Go.
+func dialect(re string) string {
+	const word = `\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}`
+	var b strings.Builder
+	class := 0 // how many [ are open
+	for i := 0; i < len(re); i++ {
+		switch c := re[i]; {
+		case c == '[':
+			class++
+		case c == ']' && class > 0:
+			class--
+		case c == '\\' && i+1 < len(re):
+			i++
+			switch {
+			case re[i] == 'w' && class > 0:
+				b.WriteString(word)
+			case re[i] == 'w':
+				b.WriteString("[" + word + "]")
+			case re[i] == 'W' && class == 0:
+				b.WriteString("[^" + word + "]")
+			default:
+				b.WriteString(re[i-1 : i+1])
+			}
+			continue
+		}
+		b.WriteByte(re[i])
+	}
+	return b.String()
 }
 
 const (

@@ -15,7 +15,7 @@ func parseSplitter(raw json.RawMessage, field string) (splitters, error) {
 	if err != nil || kind == "" {
 		return nil, err
 	}
-	one := func(p pattern, b behavior) (splitters, error) { return splitters{cutter{p, b}}, nil }
+	one := func(p pattern, b behavior) (splitters, error) { return splitters{cutter{at: p, behavior: b}}, nil }
 	switch kind {
 	case "Sequence":
 		var s struct {
@@ -57,7 +57,7 @@ func parseSplitter(raw json.RawMessage, field string) (splitters, error) {
 			return nil, err
 		}
 		b, err := parseBehavior(p.Behavior, field)
-		return splitters{cutter{classMatch(isPunct), b}}, err
+		return splitters{cutter{at: classMatch(isPunct), behavior: b}}, err
 	case "Digits":
 		var d struct {
 			Each bool `json:"individual_digits"`
@@ -75,7 +75,7 @@ func parseSplitter(raw json.RawMessage, field string) (splitters, error) {
 			return nil, err
 		}
 		r, err := oneRune(field+".delimiter", d.Delimiter)
-		return splitters{cutter{literal(string(r)), removed}}, err
+		return splitters{cutter{at: literal(string(r)), behavior: removed}}, err
 	case "Split":
 		var s struct {
 			Pattern  json.RawMessage
@@ -89,11 +89,8 @@ func parseSplitter(raw json.RawMessage, field string) (splitters, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.Invert {
-			p = inverted{p}
-		}
 		b, err := parseBehavior(s.Behavior, field)
-		return splitters{cutter{p, b}}, err
+		return splitters{cutter{p, b, s.Invert}}, err
 	}
 	return nil, unknownType(field, "pre-tokenizer", kind)
 }

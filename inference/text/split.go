@@ -6,6 +6,7 @@ import "lorikeet/adapters/invalid"
 type cutter struct {
 	at       pattern
 	behavior behavior
+	inverted bool // matches are what lies between matches
 }
 
 // behavior is what becomes of the matches.
@@ -35,75 +36,51 @@ func parseBehavior(name, field string) (behavior, error) {
 	return 0, invalid.Field(field+".behavior", "%q is not supported", name)
 }
 
-// inverted matches what the pattern does not.
-type inverted struct{ pattern }
-
-func (p inverted) each(s string, yield func(start, end int) bool) bool {
-	done := 0
-	if !p.pattern.each(s, func(start, end int) bool {
-		from := done
-		done = end
-		return from == start || yield(from, start)
-	}) {
-		return false
-	}
-	return done == len(s) || yield(done, len(s))
-}
-
 func (c cutter) split(p piece, yield func(piece) bool) bool {
 	s := p.text
 	out := func(start, end int) bool {
 		return start >= end || yield(piece{s[start:end], p.head && start == 0})
 	}
-	// start is where the piece in hand begins, and end where it ends so far. Both
-	// merging behaviors attach a match only if the stretch on that side is not a
-	// match itself; two matches that touch stay apart.
-	start, end, afterMatch := 0, 0, false
-	ok := c.at.each(s, func(a, b int) bool {
-		gap := a > end // unmatched text comes before this match
-		switch c.behavior {
-		case isolated:
-			if !out(end, a) || !out(a, b) {
-				return false
-			}
-		case removed:
-			if !out(end, a) {
-				return false
-			}
-		case contiguous:
-			if gap {
-				if !out(start, end) || !out(end, a) {
-					return false
-				}
-				start = a
-			}
-		case mergedPrev:
-			if gap {
-				if !out(end, b) {
-					return false
-				}
-			} else if !out(a, b) {
-				return false
-			}
-		case mergedNext:
-			if gap || afterMatch {
-				if !out(start, a) {
-					return false
-				}
-			}
-			start = a
+	if c.behavior == isolated { // the same for matches and what lies between
+		done := 0
+		ok := c.at.each(s, func(start, end int) bool {
+			from := done
+			done = end
+			return out(from, start) && out(start, end)
+		})
+		return ok && out(done, len(s))
+	}
+	// from and to are the piece in hand, after says whether it ends in a match.
+	from, to, after := 0, 0, false
+	next := func(start, end int, match bool) bool {
+		if start == end {
+			return true
 		}
-		end, afterMatch = b, true
-		return true
+		join := false
+		switch c.behavior {
+		case removed:
+			return match || out(start, end)
+		case contiguous:
+			join = match == after
+		case mergedPrev:
+			join = match && !after
+		case mergedNext:
+			join = !match && after
+		}
+		after = match
+		if join {
+			to = end
+			return true
+		}
+		a, b := from, to
+		from, to = start, end
+		return out(a, b)
+	}
+	done := 0
+	ok := c.at.each(s, func(start, end int) bool {
+		gap := done
+		done = end
+		return next(gap, start, c.inverted) && next(start, end, !c.inverted)
 	})
-	if !ok {
-		return false
-	}
-	switch c.behavior {
-	case contiguous:
-		return out(start, end) && out(end, len(s))
-	case mergedNext:
-		return out(start, len(s))
-	}
-	return out(end, len(s))
+	return ok && next(done, len(s), c.inverted) && out(from, to)
 }
