@@ -1,0 +1,135 @@
+package openapi
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// failures are the statuses that an operation may answer with beside those that its
+// method, path and body bring with them.
+var failures = map[string][]int{
+	"predict":              {404, 503},
+	"tuneFull":             {404, 409, 429, 503, 507},
+	"tuneLora":             {404, 409, 429, 503, 507},
+	"tuneInstruction":      {404, 409, 429, 503, 507},
+	"cancelJob":            {409},
+	"pauseJob":             {409},
+	"resumeJob":            {409},
+	"createDataset":        {507},
+	"createAdapter":        {404, 503, 507},
+	"rollbackAdapter":      {507},
+	"deleteAdapter":        {507},
+	"deleteAdapterVersion": {507},
+	"loadAdapter":          {503},
+	"pinAdapter":           {503},
+	"readyz":               {503},
+	"metrics":              {503}, // when too many scrape at once
+	"getAdapterFile":       {206, 304, 412, 416},
+}
+
+// about says what a status means here.
+var about = map[int]string{
+	206: "the range that was asked for",
+	304: "the caller has this file already",
+	400: "malformed JSON, or a field or parameter that this operation does not have",
+	403: "a page of another site may not do this",
+	404: "a name or id that does not exist",
+	408: "the body stopped arriving",
+	409: "not possible in the state that things are in; sending it again will not help",
+	412: "a condition in the request does not hold",
+	413: "the body is too large",
+	415: "a content type that is not understood here",
+	416: "the file has no such range",
+	422: "understood, but wrong; every mistake is named with its field or line",
+	429: "the queue is full",
+	500: "our fault; the log holds the cause under the request id",
+	503: "not now: loading, too busy, or shutting down",
+	507: "the disk is full; nothing was stored",
+}
+
+// answers adds the errors of an operation, the headers, and the content types of
+// what is not JSON.
+func answers(method, path string, op *openapi3.Operation) {
+	codes := append([]int{400, 500}, failures[op.OperationID]...)
+	if strings.Contains(path, "{") {
+		codes = append(codes, 404)
+	}
+	if len(op.Parameters) > 0 || op.RequestBody != nil {
+		codes = append(codes, 422) // a parameter of the wrong type
+	}
+	if op.RequestBody != nil {
+		codes = append(codes, 408, 413, 415)
+	}
+	if method != http.MethodGet {
+		codes = append(codes, 403)
+	}
+	slices.Sort(codes)
+	for _, code := range slices.Compact(codes) {
+		r := openapi3.NewResponse().WithDescription(about[code])
+		switch {
+		case code == http.StatusPartialContent:
+			r.Content = binary()
+		case code >= http.StatusBadRequest && !(op.OperationID == "getAdapterFile" && (code == 412 || code == 416)):
+			r.Content = openapi3.Content{"application/problem+json": openapi3.NewMediaType().WithSchemaRef(ref("Problem"))}
+		}
+		if code == 429 || code == 503 {
+			header(r, "Retry-After", "seconds to wait before the request is worth sending again")
+		}
+		if code == 409 {
+			header(r, "X-Should-Retry", "\"false\"")
+		}
+		op.Responses.Set(strconv.Itoa(code), &openapi3.ResponseRef{Value: r})
+	}
+	for code, r := range op.Responses.Map() {
+		header(r.Value, "X-Request-Id", "the caller's, or a new one")
+		switch {
+		case code == "default":
+			r.Value.Content = openapi3.Content{"application/problem+json": openapi3.NewMediaType().WithSchemaRef(ref("Problem"))}
+			*r.Value.Description = "an error"
+		case code == "201", code == "202", code == "302":
+			header(r.Value, "Location", "where the new thing is")
+		}
+	}
+	content(op)
+}
+
+func header(r *openapi3.Response, name, about string) {
+	if r.Headers == nil {
+		r.Headers = openapi3.Headers{}
+	}
+	r.Headers[name] = &openapi3.HeaderRef{Value: &openapi3.Header{Parameter: openapi3.Parameter{
+		Description: about, Schema: inline(openapi3.NewStringSchema())}}}
+}
+
+func binary() openapi3.Content {
+	return openapi3.Content{"application/octet-stream": openapi3.NewMediaType().WithSchemaRef(
+		inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Format: "binary"}))}
+}
+
+// content corrects the answers that are not, or not only, JSON.
+func content(op *openapi3.Operation) {
+	ok := op.Responses.Value("200")
+	if ok == nil {
+		return
+	}
+	switch op.OperationID {
+	case "jobEvents":
+		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(text(
+			"Server-sent events. Each has an id, an event (step, eval, checkpoint or status) and data: the JSON object that is data of an Event."))
+	case "getAdapterFile":
+		ok.Value.Content = binary()
+		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())
+		header(ok.Value, "ETag", "the digest of the file")
+	case "metrics":
+		ok.Value.Content = openapi3.Content{
+			"text/plain":                   openapi3.NewMediaType().WithSchemaRef(text("")),
+			"application/openmetrics-text": openapi3.NewMediaType().WithSchemaRef(text("")),
+		}
+	case "docs":
+		ok.Value.Content = openapi3.Content{"text/html": openapi3.NewMediaType().WithSchemaRef(text(""))}
+	}
+}

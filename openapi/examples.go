@@ -1,0 +1,77 @@
+package openapi
+
+import (
+	_ "embed" // for examples.json
+	"encoding/json"
+	"fmt"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// examples.json maps operation to "request", or a status, or "problem", to the value
+// shown there. A test checks every one against its schema.
+//
+//go:embed examples.json
+var exampleFile []byte
+
+// illustrate puts an example on every operation: on its request, on its answer, and
+// on its errors.
+func illustrate(doc *openapi3.T) error {
+	var examples map[string]map[string]any
+	if err := json.Unmarshal(exampleFile, &examples); err != nil {
+		return fmt.Errorf("examples.json: %w", err)
+	}
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			given := examples[op.OperationID]
+			if op.RequestBody != nil {
+				for media, m := range op.RequestBody.Value.Content {
+					if e, ok := given["request "+media]; ok {
+						m.Example = e
+					}
+				}
+			}
+			for code, r := range op.Responses.Map() {
+				for media, m := range r.Value.Content {
+					if e, ok := given[code+" "+media]; ok {
+						m.Example = e
+					} else if media == "application/problem+json" {
+						m.Example = problems[code]
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// problems are examples of errors, by status.
+var problems = map[string]any{
+	"400": problem("Unknown field", 400, "unknown_field", `modle: unknown field; did you mean "model"?`, "modle"),
+	"404": problem("Adapter not found", 404, "adapter_not_found", `no such adapter: "imdb@9" does not exist; versions: 1, 2, 3`, "adapter"),
+	"409": problem("Job is over", 409, "job_over", "the job is over: it succeeded", "id"),
+	"413": problem("Body too large", 413, "body_too_large", "the body is too large: at most 32 MiB are accepted here", ""),
+	"415": problem("Unsupported media type", 415, "unsupported_media_type", "this content type is not understood here: text/xml; send application/json", ""),
+	"422": problem("Invalid request", 422, "invalid", "lora.r: must be between 1 and 256, is 0", "lora.r"),
+	"429": problem("Queue is full", 429, "queue_full", "the queue is full", ""),
+	"503": problem("Too busy", 503, "busy", "too many requests are waiting", ""),
+	"507": problem("Disk full", 507, "no_space", "the server's disk is full; nothing was stored; free space and send the request again", ""),
+}
+
+func problem(title string, status int, code, detail, field string) map[string]any {
+	kind := "invalid_request_error"
+	switch {
+	case status == 429:
+		kind = "rate_limit_error"
+	case status >= 500:
+		kind = "server_error"
+	}
+	e := map[string]any{"message": detail, "type": kind, "code": code}
+	faults := []any{}
+	if field != "" {
+		e["param"] = field
+		faults = append(faults, map[string]any{"field": field, "reason": detail})
+	}
+	return map[string]any{"type": "about:blank", "title": title, "status": float64(status), "detail": detail,
+		"code": code, "request_id": "req_5f0c2b7e9a1d4c3f8e6b7a90", "errors": faults, "error": e}
+}

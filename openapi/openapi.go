@@ -1,0 +1,63 @@
+// Package openapi holds the specification of the HTTP API, and the page that shows
+// it.
+//
+// The comments above the handlers of package routes are the source. swag makes
+// swagger.json (OpenAPI 2.0) of them, which is committed; at start it is converted
+// to 3.0.3 and finished with what 2.0 cannot say: one field with several types,
+// bodies with several content types, event streams, and the errors and examples of
+// every operation. Tests in this package and in routes keep all of it from drifting.
+package openapi
+
+import (
+	"context"
+	_ "embed" // for the files below
+	"encoding/json"
+	"fmt"
+
+	"github.com/getkin/kin-openapi/openapi2"
+	"github.com/getkin/kin-openapi/openapi2conv"
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+//go:generate go run github.com/swaggo/swag/cmd/swag@v1.16.6 init --quiet --dir ../routes --generalInfo document.go --output . --outputTypes json --parseDependency --parseDepth 3 --requiredByDefault
+
+//go:embed swagger.json
+var swagger []byte
+
+// Document is the finished specification. scopes maps "GET /path" to the scope that
+// a key needs for that operation; it may be nil.
+func Document(scopes map[string]string) (*openapi3.T, error) {
+	tidied, err := tidy(swagger)
+	if err != nil {
+		return nil, fmt.Errorf("swagger.json: %w", err)
+	}
+	var two openapi2.T
+	if err := json.Unmarshal(tidied, &two); err != nil {
+		return nil, fmt.Errorf("swagger.json: %w", err)
+	}
+	doc, err := openapi2conv.ToV3(&two)
+	if err != nil {
+		return nil, fmt.Errorf("convert to OpenAPI 3: %w", err)
+	}
+	if err := finish(doc, scopes); err != nil {
+		return nil, err
+	}
+	// What finish put in holds references that are not resolved yet.
+	text, err := doc.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	return openapi3.NewLoader().LoadFromData(text)
+}
+
+// JSON is the finished specification as it is given out.
+func JSON(scopes map[string]string) ([]byte, error) {
+	doc, err := Document(scopes)
+	if err != nil {
+		return nil, err
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		return nil, fmt.Errorf("the document is not valid: %w", err)
+	}
+	return doc.MarshalJSON()
+}

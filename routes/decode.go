@@ -1,0 +1,349 @@
+package routes
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"lorikeet/adapters/invalid"
+)
+
+// decodeJSON reads one JSON object into the struct that into points to. Unlike
+// encoding/json alone it knows names exactly (no case folding), refuses fields that
+// are unknown or given twice, and reports every mistake at once, each with its path:
+// "lora.r", "inputs[3].text".
+func decodeJSON(data []byte, into any) error {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return errors.Join(errMalformed, &invalid.Fault{Reason: "the body is empty; send a JSON object"})
+	}
+	if err := wellFormed(data); err != nil {
+		return err
+	}
+	w := walk{dec: json.NewDecoder(bytes.NewReader(data))}
+	w.dec.UseNumber()
+	w.value(reflect.TypeOf(into).Elem(), "")
+	if len(w.unknown) > 0 {
+		return errors.Join(errUnknownField, errors.Join(append(w.unknown, w.wrong...)...))
+	}
+	if len(w.wrong) > 0 {
+		return errors.Join(w.wrong...)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			return invalid.Field(wrong.Field, "must be %s, not %s", noun(wrong.Type), wrong.Value)
+		}
+		return errors.Join(errMalformed, err)
+	}
+	return nil
+}
+
+// wellFormed reports where the text stops being JSON.
+func wellFormed(data []byte) error {
+	if !utf8.Valid(data) {
+		at := 0
+		for rest := data; len(rest) > 0; {
+			r, n := utf8.DecodeRune(rest)
+			if r == utf8.RuneError && n <= 1 {
+				break
+			}
+			rest, at = rest[n:], at+n
+		}
+		return malformed(data, int64(at), "this byte is not UTF-8; send JSON as UTF-8")
+	}
+	var whole json.RawMessage
+	err := json.Unmarshal(data, &whole)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		at := max(syntax.Offset-1, 0)
+		if int(syntax.Offset) >= len(data) && strings.HasPrefix(syntax.Error(), "unexpected end") {
+			at = int64(len(data))
+		}
+		return malformed(data, at, syntax.Error())
+	}
+	if err != nil {
+		return errors.Join(errMalformed, err)
+	}
+	return nil
+}
+
+func malformed(data []byte, at int64, why string) error {
+	before := data[:min(int(at), len(data))]
+	line := bytes.Count(before, []byte{'\n'}) + 1
+	column := utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:]) + 1
+	return errors.Join(errMalformed, &invalid.Fault{
+		Reason: fmt.Sprintf("invalid JSON at offset %d (line %d, column %d): %s", at, line, column, why),
+	})
+}
+
+// walk compares a JSON text, already known to be well formed, with a Go type.
+type walk struct {
+	dec            *json.Decoder
+	unknown, wrong []error
+}
+
+func (w *walk) fault(path, format string, args ...any) {
+	if len(w.wrong) <= maxFaults {
+		w.wrong = append(w.wrong, invalid.Field(path, format, args...))
+	}
+}
+
+func (w *walk) refuse(path, format string, args ...any) {
+	if len(w.unknown) <= maxFaults {
+		w.unknown = append(w.unknown, invalid.Field(path, format, args...))
+	}
+}
+
+var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
+
+// value reads one JSON value that should fit t.
+func (w *walk) value(t reflect.Type, path string) {
+	for t.Kind() == reflect.Pointer && !t.Implements(unmarshaler) {
+		t = t.Elem()
+	}
+	if reflect.PointerTo(t).Implements(unmarshaler) {
+		w.custom(t, path)
+		return
+	}
+	token, err := w.dec.Token()
+	if err != nil {
+		w.fault(path, "cannot be read: %v", err)
+		return
+	}
+	if token == nil { // null is "not given", everywhere but at the top
+		if path == "" {
+			w.fault("", "the body must be a JSON object, not null")
+		}
+		return
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		w.object(t, path, token)
+	case reflect.Map:
+		w.entries(t, path, token)
+	case reflect.Slice, reflect.Array:
+		w.list(t, path, token)
+	case reflect.Interface:
+		w.skip(token)
+	default:
+		w.scalar(t, path, token)
+	}
+}
+
+// custom hands a value to the type's own UnmarshalJSON and puts the path in front
+// of the faults that it finds.
+func (w *walk) custom(t reflect.Type, path string) {
+	var raw json.RawMessage
+	if err := w.dec.Decode(&raw); err != nil {
+		w.fault(path, "cannot be read: %v", err)
+		return
+	}
+	if bytes.Equal(raw, []byte("null")) {
+		return
+	}
+	err := reflect.New(t).Interface().(json.Unmarshaler).UnmarshalJSON(raw)
+	if err == nil {
+		return
+	}
+	faults := invalid.Faults(err)
+	if len(faults) == 0 {
+		faults = []invalid.Fault{{Reason: err.Error()}}
+	}
+	for _, f := range faults {
+		if at := join(path, f.Field); errors.Is(err, errUnknownField) {
+			w.refuse(at, "%s", f.Reason)
+		} else {
+			w.fault(at, "%s", f.Reason)
+		}
+	}
+}
+
+func join(path, field string) string {
+	switch {
+	case path == "":
+		return field
+	case field == "" || strings.HasPrefix(field, "["):
+		return path + field
+	}
+	return path + "." + field
+}
+
+func (w *walk) object(t reflect.Type, path string, open json.Token) {
+	if open != json.Delim('{') {
+		w.skip(open)
+		if path == "" {
+			w.fault("", "the body must be a JSON object, not %s", tokenNoun(open))
+		} else {
+			w.fault(path, "must be an object, not %s", tokenNoun(open))
+		}
+		return
+	}
+	fields := bodyFields(t)
+	seen := map[string]bool{}
+	for w.dec.More() {
+		key, _ := w.dec.Token()
+		name := key.(string)
+		at := join(path, brief(name))
+		if seen[name] {
+			w.refuse(at, "is given twice")
+		}
+		seen[name] = true
+		field, ok := fields[name]
+		if !ok {
+			w.refuse(at, "%s", unknownText("field", name, keys(fields)))
+			w.skipNext()
+			continue
+		}
+		w.value(field, at)
+	}
+	_, _ = w.dec.Token() // the closing brace
+}
+
+func (w *walk) entries(t reflect.Type, path string, open json.Token) {
+	if open != json.Delim('{') {
+		w.skip(open)
+		w.fault(path, "must be an object, not %s", tokenNoun(open))
+		return
+	}
+	for w.dec.More() {
+		key, _ := w.dec.Token()
+		w.value(t.Elem(), join(path, key.(string)))
+	}
+	_, _ = w.dec.Token()
+}
+
+func (w *walk) list(t reflect.Type, path string, open json.Token) {
+	if open != json.Delim('[') {
+		w.skip(open)
+		w.fault(path, "must be a list, not %s", tokenNoun(open))
+		return
+	}
+	for i := 0; w.dec.More(); i++ {
+		w.value(t.Elem(), fmt.Sprintf("%s[%d]", path, i))
+	}
+	_, _ = w.dec.Token()
+}
+
+func (w *walk) scalar(t reflect.Type, path string, token json.Token) {
+	switch v := token.(type) {
+	case json.Delim:
+		w.skip(token)
+	case string:
+		if t.Kind() == reflect.String {
+			return
+		}
+	case bool:
+		if t.Kind() == reflect.Bool {
+			return
+		}
+	case json.Number:
+		switch t.Kind() {
+		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+			if _, err := strconv.ParseInt(v.String(), 10, t.Bits()); err == nil {
+				return
+			}
+			w.fault(path, "must be a whole number, written without point or exponent and within range, not %s", brief(v.String()))
+			return
+		case reflect.Float32, reflect.Float64:
+			if _, err := strconv.ParseFloat(v.String(), t.Bits()); err == nil {
+				return
+			}
+			w.fault(path, "is out of range: %s", brief(v.String()))
+			return
+		}
+	}
+	w.fault(path, "must be %s, not %s", noun(t), tokenNoun(token))
+}
+
+// skip reads the rest of the value that token opened.
+func (w *walk) skip(token json.Token) {
+	if d, ok := token.(json.Delim); !ok || (d != '{' && d != '[') {
+		return
+	}
+	for depth := 1; depth > 0; {
+		t, err := w.dec.Token()
+		if err != nil {
+			return
+		}
+		switch t {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+	}
+}
+
+func (w *walk) skipNext() {
+	if token, err := w.dec.Token(); err == nil {
+		w.skip(token)
+	}
+}
+
+// bodyFields maps the JSON names of a struct's fields, embedded ones included, to
+// their types. Fields that come from the path, the query or a header have `json:"-"`.
+func bodyFields(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case name == "-" || (f.Anonymous && name == "") || !f.IsExported():
+			continue
+		case name == "":
+			name = f.Name
+		}
+		fields[name] = f.Type
+	}
+	return fields
+}
+
+func noun(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	}
+	return "a whole number"
+}
+
+func tokenNoun(t json.Token) string {
+	switch v := t.(type) {
+	case json.Delim:
+		if v == '{' {
+			return "an object"
+		}
+		return "a list"
+	case string:
+		return "a string"
+	case bool:
+		return strconv.FormatBool(v)
+	case json.Number:
+		return "the number " + brief(v.String())
+	}
+	return "null"
+}
+
+// brief shortens what a caller wrote to what is good to read back.
+func brief(s string) string {
+	const most = 100
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}

@@ -1,0 +1,87 @@
+package routes
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"lorikeet/adapters"
+	"lorikeet/adapters/store"
+)
+
+// fileRequest names one file of a version.
+type fileRequest struct {
+	Name    string `json:"-" path:"name"`
+	Version int    `json:"-" path:"v"`
+	File    string `json:"-" path:"file"`
+}
+
+// storedFile is a file on its way out.
+type storedFile struct {
+	blob    store.Blob
+	name    string
+	digest  string // "sha256:<hex>"
+	created time.Time
+}
+
+// file gives a PEFT file out.
+//
+//	@Summary		Download a file of a version
+//	@Description	Gives out a file of a version as PEFT reads it: adapter_config.json, adapter_model.safetensors, and what else the version has. Ranges and If-None-Match are honoured; the ETag is the digest.
+//	@ID				getAdapterFile
+//	@Tags			adapters
+//	@Produce		application/octet-stream
+//	@Param			name	path		string	true	"the adapter"
+//	@Param			v		path		int		true	"the version"
+//	@Param			file	path		string	true	"the file"
+//	@Success		200		{file}		file	"the file"
+//	@Failure		default	{object}	Problem
+//	@Router			/adapters/{name}/versions/{v}/files/{file} [get]
+func (a adapterRoutes) file(ctx context.Context, in fileRequest) (storedFile, error) {
+	v, err := a.find(ctx, versionRequest{in.Name, in.Version})
+	if err != nil {
+		return storedFile{}, err
+	}
+	if _, ok := v.Files[in.File]; !ok {
+		return storedFile{}, noFile(v, in.File)
+	}
+	blob, f, err := a.registry.OpenFile(ctx, v, in.File)
+	if err != nil {
+		return storedFile{}, err
+	}
+	return storedFile{blob: blob, name: in.File, digest: f.Digest, created: v.CreatedAt}, nil
+}
+
+func noFile(v adapters.Version, file string) error {
+	names := keys(v.Files)
+	slices.Sort(names)
+	return fmt.Errorf("%w: %q; %s has: %s", errNoFile, brief(file), v, strings.Join(names, ", "))
+}
+
+func (f storedFile) write(w http.ResponseWriter, r *http.Request) (err error) {
+	defer func() {
+		if e := f.blob.Close(); err == nil {
+			err = e
+		}
+	}()
+	h := w.Header()
+	h.Set("ETag", `"`+f.digest+`"`)
+	if sum, err := hex.DecodeString(strings.TrimPrefix(f.digest, "sha256:")); err == nil {
+		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":") // RFC 9530
+	}
+	h.Set("Cache-Control", "private, max-age=31536000, immutable") // a version never changes
+	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.name}))
+	h.Set("Content-Type", "application/octet-stream")
+	if strings.HasSuffix(f.name, ".json") {
+		h.Set("Content-Type", "application/json")
+	}
+	http.ServeContent(w, r, "", f.created, io.NewSectionReader(f.blob, 0, f.blob.Size()))
+	return nil
+}

@@ -1,0 +1,306 @@
+package routes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"lorikeet/adapters"
+	"lorikeet/adapters/invalid"
+	"lorikeet/inference"
+)
+
+// sources opens the PEFT folder that a source names: "hf:owner/name@revision", or
+// "file:PATH" below an allowed folder. A folder that is an io.Closer is closed.
+type sources interface {
+	Open(ctx context.Context, source string) (fs.FS, error)
+}
+
+// createAdapterRequest is either JSON, an adapterSource, or a form with the files of
+// a PEFT folder.
+type createAdapterRequest struct {
+	Upload upload
+}
+
+// adapterSource is the JSON form: where to fetch the adapter from.
+type adapterSource struct {
+	Name   string `json:"name" example:"imdb"`
+	Model  string `json:"model,omitempty" example:"bert"`                // the base; may be left out when there is only one that fits
+	Source string `json:"source" example:"hf:owner/bert-imdb-lora@main"` // "hf:owner/name@revision", or "file:PATH" below an allowed folder
+} // @name AdapterSource
+
+// create registers an adapter made elsewhere.
+//
+//	@Summary		Register an adapter
+//	@Description	Registers a PEFT adapter as the next version of its name. Either JSON with a source ("hf:owner/name@revision", or "file:PATH" below an allowed folder), or a form with the fields name and model and the parts adapter_config.json and adapter_model.safetensors. The adapter is checked whole before anything is stored: pickle files, adapters of another base, unknown options and NaN weights are refused with all the reasons.
+//	@ID				createAdapter
+//	@Tags			adapters
+//	@Accept			json
+//	@Produce		json
+//	@Param			request	body		adapterSource	true	"where to fetch the adapter from"
+//	@Success		201							{object}	adapterVersion
+//	@Failure		default	{object}	Problem
+//	@Router			/adapters [post]
+func (a adapterRoutes) create(ctx context.Context, in createAdapterRequest) (out createdAdapter, err error) {
+	defer func() { a.metrics.uploaded("adapter", err) }()
+	var got arrival
+	defer func() { got.release(ctx) }()
+	if in.Upload.Media == "multipart/form-data" {
+		err = a.fromForm(in.Upload, &got)
+	} else {
+		err = a.fromSource(ctx, in.Upload, &got)
+	}
+	if err != nil {
+		return out, err
+	}
+	if got.Model == "" {
+		if got.Model, err = a.baseOf(ctx, got.Config); err != nil {
+			return out, err
+		}
+	}
+	v, err := a.engine.Import(ctx, got.Import)
+	if err != nil {
+		return out, err
+	}
+	note(ctx, slog.String("adapter", v.String()))
+	view, err := a.view(ctx, v)
+	return createdAdapter{view}, err
+}
+
+// arrival is an adapter on its way in, and what to let go of afterwards.
+type arrival struct {
+	inference.Import
+	closers []func() error
+}
+
+func (a *arrival) later(f func() error) { a.closers = append(a.closers, f) }
+
+// release closes and removes. That something could not be removed is no reason to
+// tell a caller that the adapter was not registered; the log has it.
+func (a *arrival) release(ctx context.Context) {
+	for _, f := range slices.Backward(a.closers) {
+		if err := f(); err != nil {
+			note(ctx, slog.String("left_behind", err.Error()))
+		}
+	}
+}
+
+// baseOf finds the base of an adapter that names none: the only one there is, or the
+// one that was loaded from the repository in the adapter's configuration.
+func (a adapterRoutes) baseOf(ctx context.Context, config []byte) (string, error) {
+	models, err := a.engine.Models(ctx)
+	if err != nil {
+		return "", err
+	}
+	var c struct {
+		Base string `json:"base_model_name_or_path"`
+	}
+	_ = json.Unmarshal(config, &c) // a broken file gets its proper error from Import
+	var bases []string
+	for _, m := range models {
+		if m.Kind != "base" {
+			continue
+		}
+		repository, _, _ := strings.Cut(strings.TrimPrefix(m.Source, "hf:"), "@")
+		if c.Base != "" && (c.Base == repository || c.Base == m.Name) {
+			return m.Name, nil
+		}
+		bases = append(bases, m.Name)
+	}
+	if len(bases) == 1 {
+		return bases[0], nil
+	}
+	slices.Sort(bases)
+	return "", invalid.Field("model", "is missing; say which base the adapter is for: %s", strings.Join(bases, ", "))
+}
+
+// fromSource reads the JSON form and opens the folder that it names.
+func (a adapterRoutes) fromSource(ctx context.Context, u upload, got *arrival) error {
+	var s adapterSource
+	if err := u.json(&s); err != nil {
+		if errors.Is(err, errMediaType) {
+			err = fmt.Errorf("%w; or send the files as multipart/form-data", err)
+		}
+		return err
+	}
+	faults := []error{checkImport(s.Name, s.Model)}
+	scheme, rest, _ := strings.Cut(s.Source, ":")
+	switch {
+	case s.Source == "":
+		faults = append(faults, invalid.Field("source", `is missing; send "hf:owner/name@revision" or "file:PATH"`))
+	case scheme != "hf" && scheme != "file", rest == "", strings.ContainsRune(rest, 0):
+		faults = append(faults, invalid.Field("source", `%q is neither "hf:owner/name@revision" nor "file:PATH"`, brief(s.Source)))
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	dir, err := a.sources.Open(ctx, s.Source)
+	if err != nil {
+		return err
+	}
+	if c, ok := dir.(io.Closer); ok {
+		got.later(c.Close)
+	}
+	got.Name, got.Model, got.Source = s.Name, s.Model, s.Source
+	return got.read(dir)
+}
+
+// read takes the two files out of a PEFT folder.
+func (a *arrival) read(dir fs.FS) error {
+	config, err := dir.Open(adapters.ConfigFile)
+	if err != nil {
+		return absent(dir, adapters.ConfigFile, err)
+	}
+	a.later(config.Close)
+	if a.Config, err = io.ReadAll(limited(config, largestConfig)); err != nil {
+		return err
+	}
+	weights, err := dir.Open(adapters.WeightsFile)
+	if err != nil {
+		return absent(dir, adapters.WeightsFile, err)
+	}
+	a.later(weights.Close)
+	info, err := weights.Stat()
+	if err != nil {
+		return err
+	}
+	at, ok := weights.(io.ReaderAt)
+	if !ok {
+		return fmt.Errorf("a %T cannot be read at an offset", weights)
+	}
+	a.Weights, a.Size = at, info.Size()
+	return nil
+}
+
+// absent says what a folder lacks, and why, when there is a likely reason.
+func absent(dir fs.FS, name string, err error) error {
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if f, err := dir.Open("adapter_model.bin"); err == nil && name == adapters.WeightsFile {
+		return errors.Join(pickle("source", "adapter_model.bin"), f.Close())
+	}
+	return invalid.Field("source", "has no %s; it must be a folder that PEFT saved", name)
+}
+
+func checkImport(name, model string) error {
+	var faults []error
+	if name == "" {
+		faults = append(faults, invalid.Field("name", "is missing; say what the adapter is to be called"))
+	} else {
+		faults = append(faults, adapters.CheckName("name", brief(name)))
+	}
+	if model != "" {
+		faults = append(faults, adapters.CheckName("model", brief(model)))
+	}
+	return errors.Join(faults...)
+}
+
+const largestConfig = 1 << 20
+
+// fromForm reads the form. The weights go to a temporary file, which release
+// removes.
+func (a adapterRoutes) fromForm(u upload, got *arrival) error {
+	body, err := u.within(a.limits.Adapter + largestConfig + 64<<10)
+	if err != nil {
+		return err
+	}
+	form, err := u.form(body)
+	if err != nil {
+		return err
+	}
+	got.Source = "upload"
+	seen := map[string]bool{}
+	for {
+		p, err := form.NextPart()
+		if err == io.EOF { //nolint:errorlint // NextPart returns it bare
+			break
+		}
+		if err != nil {
+			return badForm(err)
+		}
+		what := partName(p.FormName(), p.FileName())
+		if seen[what] {
+			return invalid.Field(brief(what), "is given twice")
+		}
+		seen[what] = true
+		switch what {
+		case "name":
+			got.Name, err = fieldText(p)
+		case "model":
+			got.Model, err = fieldText(p)
+		case adapters.ConfigFile:
+			got.Config, err = io.ReadAll(limited(p, largestConfig))
+		case adapters.WeightsFile:
+			err = a.keep(p, got)
+		default:
+			err = strange(what)
+		}
+		if err != nil {
+			return badPart(err)
+		}
+	}
+	faults := []error{checkImport(got.Name, got.Model)}
+	const absent = "is missing or empty (curl: -F %s=@%[1]s)"
+	if len(got.Config) == 0 {
+		faults = append(faults, invalid.Field(adapters.ConfigFile, absent, adapters.ConfigFile))
+	}
+	if got.Size == 0 {
+		faults = append(faults, invalid.Field(adapters.WeightsFile, absent, adapters.WeightsFile))
+	}
+	return errors.Join(faults...)
+}
+
+// partName says what a part is: by its field name, or, when the field is just
+// called "file" or "files", by the name of the file.
+func partName(field, file string) string {
+	if field == "file" || field == "files" || field == "" {
+		return path.Base(strings.ReplaceAll(file, `\`, "/"))
+	}
+	return field
+}
+
+// strange refuses a part that has no business here. Pickle files run code when they
+// are read; what they hold can be had as safetensors.
+func strange(what string) error {
+	switch path.Ext(what) {
+	case ".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt":
+		return pickle(brief(what), brief(what))
+	}
+	return errors.Join(errUnknownField, invalid.Field(brief(what), "%s",
+		unknownText("part", what, []string{"name", "model", adapters.ConfigFile, adapters.WeightsFile})))
+}
+
+// badPart tells what is wrong with a part from what is wrong with our disk.
+func badPart(err error) error {
+	var disk *fs.PathError
+	if errors.As(err, &disk) || invalid.Is(err) || errors.Is(err, errUnknownField) || errors.Is(err, errTooLarge) {
+		return err
+	}
+	return badForm(err)
+}
+
+func pickle(field, file string) error {
+	return invalid.Field(field, "%s is a pickle file, which can run code when it is read, and is never accepted; save the adapter with save_pretrained(…, safe_serialization=True) and send %s",
+		file, adapters.WeightsFile)
+}
+
+// keep writes the weights to a temporary file.
+func (a adapterRoutes) keep(p io.Reader, got *arrival) error {
+	f, err := os.CreateTemp(a.limits.TempDir, "adapter-*.safetensors")
+	if err != nil {
+		return err
+	}
+	got.later(func() error { return errors.Join(f.Close(), os.Remove(f.Name())) })
+	got.Weights = f
+	got.Size, err = io.Copy(f, limited(p, a.limits.Adapter))
+	return err
+}

@@ -1,0 +1,176 @@
+package routes
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"lorikeet/adapters"
+	"lorikeet/inference"
+	"lorikeet/tuning"
+)
+
+// meters are the Prometheus metrics that HTTP itself knows. Others may register
+// theirs with the same registry.
+type meters struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	inFlight  prometheus.Gauge
+	predicted *prometheus.HistogramVec
+	queued    prometheus.Histogram
+	inferred  prometheus.Histogram
+	tokens    prometheus.Counter
+	uploads   *prometheus.CounterVec
+	top       *ranking
+}
+
+// From a cached small model on a GPU to a large batch on a laptop.
+var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+func newMeters(r *prometheus.Registry, jobs jobs, engine engine) (*meters, error) {
+	m := &meters{
+		registry: r,
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lorikeet_http_requests_total", Help: "HTTP requests answered, by route, method and status."},
+			[]string{"route", "method", "code"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "lorikeet_http_request_duration_seconds", Help: "From the first byte of the request's head to the end of the answer.",
+			Buckets: latencies}, []string{"route"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "lorikeet_http_requests_in_flight", Help: "HTTP requests being answered now."}),
+		predicted: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "lorikeet_request_duration_seconds", Help: "Inference requests answered, by task and adapter (the busiest; the rest is \"other\").",
+			Buckets: latencies}, []string{"task", "adapter"}),
+		queued: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "lorikeet_queue_wait_seconds", Help: "Time an inference request waited for the device.", Buckets: latencies}),
+		inferred: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "lorikeet_inference_duration_seconds", Help: "Time an inference request was on the device.", Buckets: latencies}),
+		tokens: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lorikeet_prompt_tokens_total", Help: "Input tokens of answered inference requests, without padding."}),
+		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lorikeet_uploads_total", Help: "Datasets and adapters brought in, by kind and outcome."},
+			[]string{"kind", "outcome"}),
+		top: newRanking(50),
+	}
+	m.top.dropped = func(name string) {
+		m.predicted.DeletePartialMatch(prometheus.Labels{"adapter": name})
+	}
+	var errs []error
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.predicted, m.queued, m.inferred,
+		m.tokens, m.uploads, queueGauges{jobs}, modelGauges{engine}} {
+		errs = append(errs, r.Register(c))
+	}
+	for _, c := range []prometheus.Collector{
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		if err := r.Register(c); err != nil && !errors.As(err, &prometheus.AlreadyRegisteredError{}) {
+			errs = append(errs, err)
+		}
+	}
+	return m, errors.Join(errs...)
+}
+
+// prediction counts one answered /predict.
+func (m *meters) prediction(a inference.Answer, used []*adapters.Ref, took time.Duration) {
+	if m == nil {
+		return
+	}
+	names := map[string]bool{}
+	for _, ref := range used {
+		if ref == nil {
+			names["none"] = true
+		} else {
+			names[m.top.label(ref.Name)] = true
+		}
+	}
+	for name := range names {
+		m.predicted.WithLabelValues("predict", name).Observe(took.Seconds())
+	}
+	m.queued.Observe(a.Queue.Seconds())
+	m.inferred.Observe(a.Inference.Seconds())
+	m.tokens.Add(float64(a.InputTokens))
+}
+
+// uploaded counts one dataset or adapter brought in, or refused.
+func (m *meters) uploaded(kind string, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = classify(err).code
+	}
+	if m != nil {
+		m.uploads.WithLabelValues(kind, outcome).Inc()
+	}
+}
+
+// queueGauges asks the queue when Prometheus asks us.
+type queueGauges struct{ jobs jobs }
+
+var (
+	jobsDesc   = prometheus.NewDesc("lorikeet_jobs", "Tuning jobs that are not over, by worker class and status.", []string{"class", "status"}, nil)
+	oldestDesc = prometheus.NewDesc("lorikeet_job_queue_oldest_seconds", "Age of the job that has waited longest, by worker class.", []string{"class"}, nil)
+	seenDesc   = prometheus.NewDesc("lorikeet_worker_last_heartbeat_seconds", "Seconds since a worker was last heard of.", []string{"worker", "class"}, nil)
+	slotsDesc  = prometheus.NewDesc("lorikeet_worker_slots", "Jobs that a worker can run at once.", []string{"worker", "class"}, nil)
+	busyDesc   = prometheus.NewDesc("lorikeet_worker_busy", "Jobs that a worker runs now.", []string{"worker", "class"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (q queueGauges) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{jobsDesc, oldestDesc, seenDesc, slotsDesc, busyDesc} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector. It leaves the queue's metrics out when
+// the queue does not answer: no scrape may fail or hang because Redis does.
+func (q queueGauges) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+	defer cancel()
+	s, err := q.jobs.Stats(ctx)
+	if err != nil {
+		return
+	}
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for class, c := range s.Classes {
+		gauge(jobsDesc, float64(c.Queued), class, string(tuning.Queued))
+		gauge(jobsDesc, float64(c.Running), class, string(tuning.Running))
+		gauge(oldestDesc, c.Oldest.Seconds(), class)
+	}
+	for _, w := range s.Workers {
+		gauge(seenDesc, w.Seen.Seconds(), w.ID, w.Class)
+		gauge(slotsDesc, float64(w.Slots), w.ID, w.Class)
+		gauge(busyDesc, float64(w.Busy), w.ID, w.Class)
+	}
+}
+
+// scrapePatience bounds what a scrape waits for the queue, or for the device.
+const scrapePatience = 2 * time.Second
+
+// modelGauges tells what is loaded.
+type modelGauges struct{ engine engine }
+
+var modelsDesc = prometheus.NewDesc("lorikeet_models", "Models served, by kind.", []string{"kind"}, nil)
+
+// Describe implements prometheus.Collector.
+func (g modelGauges) Describe(out chan<- *prometheus.Desc) { out <- modelsDesc }
+
+// Collect implements prometheus.Collector.
+func (g modelGauges) Collect(out chan<- prometheus.Metric) {
+	count := map[string]int{"base": 0, "variant": 0}
+	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
+	defer cancel()
+	models, err := g.engine.Models(ctx)
+	if err != nil {
+		return
+	}
+	for _, m := range models {
+		count[m.Kind]++
+	}
+	for kind, n := range count {
+		out <- prometheus.MustNewConstMetric(modelsDesc, prometheus.GaugeValue, float64(n), kind)
+	}
+}

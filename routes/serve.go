@@ -1,0 +1,52 @@
+package routes
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Serving says how the service stops. A zero means the default.
+type Serving struct {
+	Delay time.Duration // after /readyz turns 503, new requests are still taken for so long; 0
+	Grace time.Duration // then requests in flight have so long to finish; 30 s
+}
+
+// Serve answers on l until ctx ends, and then drains: /readyz says 503, streams and
+// waits end, the listener closes, requests in flight finish. It returns nil after a
+// clean drain, and an error when the grace ran out or the listener failed. It closes l.
+func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		// No ReadTimeout and no WriteTimeout: they would end slow uploads and event
+		// streams. Every read and every write has its own deadline instead.
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		h.Drain()
+		return fmt.Errorf("serve %v: %w", l.Addr(), err)
+	case <-ctx.Done():
+	}
+	h.draining.Store(true)
+	h.log.Info("draining", "delay", s.Delay, "grace", orDefault(s.Grace, 30*time.Second))
+	time.Sleep(s.Delay)
+	h.Drain()
+	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), orDefault(s.Grace, 30*time.Second))
+	defer stop()
+	err := server.Shutdown(grace)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were still in flight when the grace ended: %w", err), server.Close())
+	}
+	<-failed // http.ErrServerClosed: the goroutine above is over
+	return err
+}

@@ -1,0 +1,87 @@
+package routes
+
+import (
+	"net/http"
+)
+
+// scope is what a key must allow for an operation. Nothing asks for keys yet; the
+// document shows the scope, and whoever adds keys finds it decided here.
+type scope string
+
+const (
+	open     scope = "open"    // no key: health, and what documents the service
+	predicts scope = "predict" // answers from models, and what there is to ask
+	tunes    scope = "tune"    // data sets, jobs
+	admin    scope = "admin"   // changes what is served
+)
+
+// operation is one row of the table: what is asked for, who answers, with what
+// status, and who may ask.
+type operation struct {
+	method, path string
+	endpoint     endpoint
+	status       int
+	scope        scope
+	long         bool // may stay open for long: ends when the service drains
+}
+
+// operations is every operation there is. Adding one means a row here and a comment
+// above its handler; a test compares the two.
+func (h *Handler) operations(o Options) []operation {
+	var (
+		p = predict{o.Engine, h.limits, h.metrics}
+		t = tune{o.Engine, o.Datasets, o.Planner, o.Jobs}
+		j = tuningJobs{o.Jobs, h.limits.Heartbeat}
+		d = datasetRoutes{o.Datasets, h.limits, h.metrics}
+		a = adapterRoutes{o.Engine, o.Adapters, o.Sources, h.limits, h.metrics}
+		s = self{h, o.Engine, o.Ready, o.Info}
+	)
+	const (
+		get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
+
+		ok, created, accepted, empty, found = http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent, http.StatusFound
+	)
+	return []operation{
+		{post, "/predict", handle(p.run), ok, predicts, false},
+		{get, "/models", handle(s.models), ok, predicts, false},
+
+		{post, "/tune/full", handle(t.full), accepted, tunes, false},
+		{post, "/tune/lora", handle(t.lora), accepted, tunes, false},
+		{post, "/tune/instruction", handle(t.instruction), accepted, tunes, false},
+		{get, "/tune/jobs", handle(j.list), ok, tunes, false},
+		{get, "/tune/jobs/{id}", handle(j.get), ok, tunes, true},
+		{post, "/tune/jobs/{id}/cancel", handle(j.cancel), ok, tunes, false},
+		{post, "/tune/jobs/{id}/pause", handle(j.pause), ok, tunes, false},
+		{post, "/tune/jobs/{id}/resume", handle(j.resume), ok, tunes, false},
+		{get, "/tune/jobs/{id}/events", handle(j.events), ok, tunes, true},
+		{get, "/tune/jobs/{id}/metrics", handle(j.metrics), ok, tunes, false},
+		{get, "/tune/jobs/{id}/checkpoints", handle(j.checkpoints), ok, tunes, false},
+
+		{post, "/datasets", handle(d.create), created, tunes, false},
+		{get, "/datasets", handle(d.list), ok, tunes, false},
+		{get, "/datasets/{id}", handle(d.get), ok, tunes, false},
+		{get, "/datasets/{id}/preview", handle(d.preview), ok, tunes, false},
+		{del, "/datasets/{id}", handle(d.remove), empty, tunes, false},
+
+		{get, "/adapters", handle(a.list), ok, predicts, false},
+		{post, "/adapters", handle(a.create), created, admin, false},
+		{get, "/adapters/{name}", handle(a.get), ok, predicts, false},
+		{del, "/adapters/{name}", handle(a.remove), empty, admin, false},
+		{post, "/adapters/{name}/rollback", handle(a.rollback), ok, admin, false},
+		{get, "/adapters/{name}/versions/{v}", handle(a.version), ok, predicts, false},
+		{del, "/adapters/{name}/versions/{v}", handle(a.removeVersion), empty, admin, false},
+		{get, "/adapters/{name}/versions/{v}/files/{file}", handle(a.file), ok, predicts, false},
+		{post, "/adapters/{name}/versions/{v}/load", handle(a.load), ok, admin, false},
+		{post, "/adapters/{name}/versions/{v}/unload", handle(a.unload), ok, admin, false},
+		{post, "/adapters/{name}/versions/{v}/pin", handle(a.pin), ok, admin, false},
+		{post, "/adapters/{name}/versions/{v}/unpin", handle(a.unpin), ok, admin, false},
+
+		{get, "/", handle(s.home), found, open, false},
+		{get, "/livez", handle(s.live), ok, open, false},
+		{get, "/readyz", handle(s.readiness), ok, open, false},
+		{get, "/metrics", handle(s.metrics), ok, open, false},
+		{get, "/info", handle(s.about), ok, open, false},
+		{get, "/openapi.json", handle(s.document), ok, open, false},
+		{get, "/docs", handle(s.docs), ok, open, false},
+	}
+}
