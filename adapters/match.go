@@ -192,7 +192,7 @@ func (c Config) Plan(l Layout) (Plan, error) {
 			p.Ranks[mod.Path] = Rank{r, scale}
 		}
 	}
-	if len(p.Ranks) == 0 && len(p.Saved) == 0 {
+	if len(p.Ranks) == 0 {
 		return p, invalid.Field("target_modules", "%s match no module of the base; its linear layers end in: %s",
 			c.Targets, strings.Join(l.leaves(), ", "))
 	}
