@@ -17,13 +17,15 @@ import (
 	"lorikeet/inference/device"
 )
 
-// Each runs f as the subtest "go" on the Go backend and as the subtest "xla" on
-// XLA's CPU plugin. The second is skipped, by name, where no plugin is installed
-// or the build has no cgo: `go run ./service backend install` fetches one.
+// Each runs f as the subtest "go" on the Go backend, as "xla" on XLA's CPU plugin and
+// as "cuda" on an NVIDIA GPU. The others than the first are skipped, by name, where
+// there is no plugin or no GPU or the build has no cgo: `go run ./service backend
+// install` fetches a plugin.
 func Each(t *testing.T, f func(t *testing.T, b compute.Backend)) {
 	t.Helper()
 	t.Run("go", func(t *testing.T) { f(t, Go(t)) })
 	t.Run("xla", func(t *testing.T) { f(t, XLA(t)) })
+	t.Run("cuda", func(t *testing.T) { f(t, CUDA(t)) })
 }
 
 // Go is the process's Go backend.
@@ -45,6 +47,19 @@ func XLA(t testing.TB) compute.Backend {
 	}
 	return b
 }
+
+// CUDA is the process's XLA backend on an NVIDIA GPU, or a skip that says what is
+// missing.
+func CUDA(t testing.TB) compute.Backend {
+	t.Helper()
+	b, err := cudaBackend()
+	if err != nil {
+		t.Skipf("no GPU with an XLA CUDA plugin: %v", err)
+	}
+	return b
+}
+
+var cudaBackend = sync.OnceValues(func() (compute.Backend, error) { return open("xla:cuda") })
 
 var goBackend = sync.OnceValues(func() (compute.Backend, error) { return open("go") })
 
