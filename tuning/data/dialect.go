@@ -49,10 +49,17 @@ func tryDialect(head []byte, d dialect, max int) guess {
 		}
 	}
 	if len(g.records) > 0 {
+		languages := 0
 		for _, f := range g.records[0] {
-			if isColumnName(f) {
+			switch {
+			case columnNames[normal(f)]:
 				g.named++
+			case isLanguage(f):
+				languages++
 			}
+		}
+		if languages > 1 { // one alone may be a word, such as "no"
+			g.named += languages
 		}
 	}
 	return g
@@ -105,7 +112,7 @@ func detectDialect(head []byte, whole bool, max int) (best guess, ok bool) {
 	}
 	// One column of texts, with a name above them. In quotes, or as they stand.
 	first, _, _ := bytes.Cut(head, []byte("\n"))
-	if isColumnName(strings.Trim(strings.TrimSpace(string(first)), `"`)) {
+	if columnNames[normal(strings.Trim(strings.TrimSpace(string(first)), `"`))] {
 		if g := tryDialect(head, dialect{',', doubled}, max); g.width == 1 && g.share == 1 {
 			return g, true
 		}

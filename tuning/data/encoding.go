@@ -2,9 +2,9 @@ package data
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -66,24 +66,23 @@ func (d *decoder) Read(p []byte) (int, error) {
 
 // head returns the first bytes of the file as they are.
 func (d *decoder) head() []byte {
-	if !d.begun {
+	if len(d.in) == 0 && !d.begun {
 		d.read()
 	}
 	return d.in
 }
 
 // read appends a whole chunk unless the file ends: the guess about the encoding
-// needs something to look at.
+// needs something to look at. It is not io.ReadFull, which gives the end of a file
+// the name of a connection that broke.
 func (d *decoder) read() {
-	if d.err == nil {
-		have := len(d.in)
-		d.in = append(d.in, make([]byte, chunk)...)
-		n, err := io.ReadFull(d.src, d.in[have:])
-		d.in = d.in[:have+n]
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			err = io.EOF
-		}
-		d.err = err
+	have := len(d.in)
+	want := have + chunk
+	d.in = slices.Grow(d.in, chunk)
+	for d.err == nil && len(d.in) < want {
+		var n int
+		n, d.err = d.src.Read(d.in[len(d.in):want])
+		d.in = d.in[:len(d.in)+n]
 	}
 }
 

@@ -3,11 +3,9 @@ package data_test
 import (
 	"bytes"
 	"fmt"
-
 	"os"
 	"path"
 	"path/filepath"
-
 	"strings"
 	"testing"
 

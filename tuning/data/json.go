@@ -190,12 +190,10 @@ func (j *jsonDocument) line() int { return j.in.lineAt(j.dec.InputOffset() - 1) 
 
 // fail makes a Fault of a syntax error.
 func (j *jsonDocument) fail(err error) error {
-	var fault *invalid.Fault
-	if errors.As(err, &fault) {
-		return err
-	}
 	var syntax *json.SyntaxError
 	switch {
+	case j.in.err != nil:
+		return j.in.err
 	case errors.As(err, &syntax):
 		line := j.in.lineAt(syntax.Offset - 1)
 		if j.in.nul {
@@ -218,13 +216,18 @@ type counted struct {
 	line      int     // of the byte at the front of breaks
 	breaks    []int64 // where the line ends are that lineAt has not passed
 	nul       bool
+	err       error // other than the end
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	if c.left <= 0 {
-		return 0, invalid.Line(c.line, "", "a row that starts here or later is longer than %d bytes", c.max)
+		c.err = invalid.Line(c.line, "", "a row that starts here or later is longer than %d bytes", c.max)
+		return 0, c.err
 	}
 	n, err := c.r.Read(p[:min(len(p), c.left)])
+	if err != nil && err != io.EOF {
+		c.err = err
+	}
 	c.left -= n
 	for i, b := range p[:n] {
 		switch b {

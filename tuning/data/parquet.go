@@ -43,7 +43,7 @@ func (p *parser) parquet(r io.Reader) (err error) {
 
 // parquetFile yields the rows of a Parquet file; lines are row numbers.
 type parquetFile struct {
-	rows    *parquet.Reader
+	rows    *parquet.GenericReader[any]
 	columns []string
 	order   map[string][]string // of the members of a column that is a group
 	names   map[string][]string // of the classes of a column, where the file has them
@@ -67,7 +67,7 @@ func openParquet(r io.ReaderAt, size int64) (p *parquetFile, err error) {
 	if err != nil {
 		return nil, invalid.Line(1, "", "the Parquet file is damaged: %v", err)
 	}
-	p = &parquetFile{rows: parquet.NewReader(file), order: map[string][]string{}, names: map[string][]string{}}
+	p = &parquetFile{rows: parquet.NewGenericReader[any](file), order: map[string][]string{}, names: map[string][]string{}}
 	for _, c := range file.Root().Columns() {
 		p.columns = append(p.columns, c.Name())
 		for _, m := range c.Columns() {
@@ -104,12 +104,17 @@ func (p *parquetFile) classNames(text string) {
 
 func (p *parquetFile) next() (rec record, err error) {
 	defer recovered(p.n+1, &err)
-	row := map[string]any{}
-	switch err := p.rows.Read(&row); {
-	case errors.Is(err, io.EOF):
+	var rows [1]any
+	switch n, err := p.rows.Read(rows[:]); {
+	case n == 1:
+	case err == nil || errors.Is(err, io.EOF):
 		return record{}, io.EOF
-	case err != nil:
+	default:
 		return record{}, invalid.Line(p.n+1, "", "the Parquet file is damaged: %v", err)
+	}
+	row, ok := rows[0].(map[string]any)
+	if !ok {
+		return record{}, invalid.Line(p.n+1, "", "the Parquet file holds no table")
 	}
 	p.n++
 	rec = record{line: p.n, fields: object{names: p.columns}}

@@ -1,0 +1,133 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"lorikeet/adapters/invalid"
+)
+
+// parse opens the file and reads it.
+func (p *parser) parse(r io.Reader) error {
+	if err := p.checkFormat(); err != nil {
+		return err
+	}
+	if p.limits.Bytes > 0 {
+		r = &capped{r: r, left: p.limits.Bytes, max: p.limits.Bytes}
+	}
+	d := newDecoder(r)
+	head := d.head()
+	switch {
+	case len(head) == 0 && d.err == io.EOF:
+		return invalid.Line(1, "", "the file is empty")
+	case d.err != nil && d.err != io.EOF:
+		return readError(d.err)
+	case bytes.HasPrefix(head, []byte("PAR1")):
+		return p.parquet(io.MultiReader(bytes.NewReader(head), afterHead{d}))
+	}
+	if p.opt.Format == "parquet" {
+		return invalid.Line(1, "", "not a Parquet file: it does not start with PAR1")
+	}
+	if err := foreign(head); err != nil {
+		return err
+	}
+	src, err := p.open(bufio.NewReaderSize(d, chunk))
+	if err == nil {
+		err = p.rows(src)
+	}
+	warning, verdict := d.verdict()
+	if warning != "" {
+		p.warn("%s", warning)
+	}
+	if verdict != nil && (err == nil || invalid.Is(err)) {
+		return joinFaults([]error{verdict, err})
+	}
+	return err
+}
+
+func (p *parser) checkFormat() error {
+	switch p.opt.Format {
+	case "", "auto", "csv", "tsv", "json", "jsonl", "ndjson", "parquet", "text":
+		return nil
+	}
+	return invalid.Field("format", "unknown format %q; there are auto, csv, jsonl, json, parquet and text", p.opt.Format)
+}
+
+// afterHead reads what follows a decoder's head, undecoded.
+type afterHead struct{ d *decoder }
+
+func (a afterHead) Read(p []byte) (int, error) {
+	if a.d.err != nil {
+		return 0, a.d.err
+	}
+	return a.d.src.Read(p)
+}
+
+// open chooses the reader for a text file. An explicit format decides; else what the
+// file starts with, and after that its name.
+func (p *parser) open(in *bufio.Reader) (source, error) {
+	head := peek(in)
+	if bytes.IndexByte(head, '\n') < 0 && bytes.IndexByte(head, '\r') >= 0 {
+		in = bufio.NewReaderSize(carriageReturns{in}, in.Size())
+		head = peek(in)
+	}
+	whole := len(head) < in.Size()
+	if whole && len(bytes.TrimSpace(head)) == 0 {
+		return nil, invalid.Line(1, "", "the file is empty")
+	}
+	format, ext := p.opt.Format, strings.TrimPrefix(strings.ToLower(path.Ext(p.opt.Name)), ".")
+	if format == "" || format == "auto" {
+		switch {
+		case startsJSON(head):
+			format = "json"
+		case ext == "csv" || ext == "tsv" || ext == "json" || ext == "jsonl" || ext == "ndjson":
+			format = ext
+		case ext == "txt" || ext == "text":
+			format = "txt"
+		default:
+			format = "csv"
+		}
+	}
+	switch format {
+	case "text":
+		p.report.Format = "text"
+		return &textLines{lines{r: in, max: p.limits.Line}}, nil
+	case "json", "jsonl", "ndjson":
+		if jsonForm(head, whole) {
+			p.report.Format = "jsonl"
+			if ext == "json" {
+				p.warn("the name says .json, the file holds JSON lines, and was read as such")
+			}
+			return &jsonLines{lines{r: in, max: p.limits.Line}}, nil
+		}
+		p.report.Format = "json"
+		if ext == "jsonl" || ext == "ndjson" {
+			p.warn("the name says .%s, the file holds one JSON document and was read as such", ext)
+		}
+		return newJSONDocument(in, p.limits.Line), nil
+	}
+	p.report.Format = "csv"
+	return p.openCSV(in, format == "txt")
+}
+
+// startsJSON: an array or an object, with whatever quotes.
+func startsJSON(head []byte) bool {
+	text := bytes.TrimLeft(head, " \t\r\n")
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
+		return false
+	}
+	next := bytes.TrimLeft(text[1:], " \t\r\n")
+	return len(next) == 0 || bytes.IndexByte([]byte("\"'{[]}"), next[0]) >= 0
+}
+
+// readError says what failed when the file could not be read to its end.
+func readError(err error) error {
+	if invalid.Is(err) {
+		return err
+	}
+	return fmt.Errorf("read the dataset: %w", err)
+}
