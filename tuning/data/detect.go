@@ -86,6 +86,9 @@ func (p *parser) mapped(f finder, columns map[string]string) (plan, error) {
 		columns["target"] = label
 	}
 	if t := f.find("translation", "translations"); kind == Seq2Seq && t != "" && f.some(t, isObject) {
+		if columns["source"] == "" || columns["target"] == "" || len(columns) > 2 {
+			return plan{}, invalid.Field("columns", "name the languages of %q as source and target", t)
+		}
 		return plan{kind: kind, columns: map[string]string{"translation": t}, languages: [2]string{columns["source"], columns["target"]}}, nil
 	}
 	known := map[string]bool{}

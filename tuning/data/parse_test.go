@@ -205,6 +205,44 @@ func TestParse(t *testing.T) {
 		"refuses an unknown format": {
 			text: "a", opt: data.Options{Format: "xml"}, faults: []string{`format: unknown format "xml"; there are auto, csv, jsonl, json, parquet and text`}},
 
+		"translation dicts of which one language is named": {
+			text: `{"translation":{"en":"a","fr":"b"}}`, opt: data.Options{Kind: data.Seq2Seq, Columns: map[string]string{"source": "fr"}},
+			faults: []string{`columns: name the languages of "translation" as source and target`}},
+		"translation dicts of three languages": {
+			text:   `{"translation":{"en":"a","fr":"b","de":"c"}}`,
+			faults: []string{"line 1: translation: 3 languages; a pair has two"}},
+		"instructions by columns": {
+			text: "q,hint,a\n1+1,,2\n", opt: data.Options{Columns: map[string]string{"instruction": "q", "input": "hint", "output": "a"}}, kind: data.Instruction,
+			rows: []string{`{"instruction":"1+1","input":"","output":"2"}`}},
+		"messages by columns": {
+			text: `{"talk":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`, opt: data.Options{Columns: map[string]string{"messages": "talk"}}, kind: data.Chat,
+			rows: []string{`{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`}},
+		"columns that lack a field": {
+			text: "q,a\n1+1,2\n", opt: data.Options{Columns: map[string]string{"instruction": "q"}},
+			faults: []string{`columns.output: name the column; the file has "q", "a"`}},
+		"labels that are objects and numbers that are not": {
+			text: `{"text":"a","label":{"x":1}}` + "\n" + `{"text":"b","label":null}` + "\n" + `{"text":"c"}` + "\n" + `{"text":"d","label":"` + strings.Repeat("x", 300) + `"}` + "\n" + `{"text":"e","label":"\u0000"}` + "\n" + `{"text":"f","label":""}` + "\n" + `{"text":[],"label":"x"}` + "\n" + `{"text":true,"label":"x"}`,
+			kind: data.Classification,
+			faults: []string{"line 1: label: want a label, got an object", "line 2: label: the label is null", "line 3: label: missing", "line 4: label: the label is 300 bytes long: is this the right column?",
+				"line 5: label: the label holds a NUL character", "line 6: label: the label is empty", "line 7: text: want a text, got a list", "line 8: text: want a text, got true or false"}},
+		"a score among labels that were whole, after the head was judged": {
+			text: "text,label\n" + numbered("t%d,1\nu,0\n", 2100) + "v,2.5\n", kind: data.Classification,
+			warnings: []string{}, faults: []string{"line 4202: label: 2.5 is not a whole number, unlike the labels before it; if these are scores, set `kind` to regression"}},
+		"decodes UTF-16 with characters of two units": {
+			text: "\xFE\xFF\x00t\x00e\x00x\x00t\x00,\x00l\x00a\x00b\x00e\x00l\x00\n\xD8\x3D\xDE\x00\x00,\x00x\x00\n\x00b\x00,\x00y\x00\n", kind: data.Classification,
+			rows: []string{`{"text":"😀","label":"x"}`, `{"text":"b","label":"y"}`}},
+		"names the row of half a surrogate pair in UTF-16": {
+			text: "\xFF\xFE" + utf16le("text,label\na,x\n") + "\x3D\xD8" + utf16le("b,y\n"), kind: data.Classification,
+			rows: []string{`{"text":"a","label":"x"}`}, faults: []string{"line 3: text: byte 1 of the field is not valid UTF-8"}},
+		"names the end of UTF-16 cut off": {
+			text: "\xFF\xFE" + utf16le("text,label\na,x\nb,y") + "z", kind: data.Classification,
+			rows: []string{`{"text":"a","label":"x"}`}, faults: []string{"line 3: label: byte 2 of the field is not valid UTF-8"}},
+		"refuses what Windows-1252 has no character for": {
+			text: "text,label\ncaf\xe9,x\nb\x81,y\n", kind: data.Classification,
+			rows: []string{`{"text":"café","label":"x"}`}, faults: []string{"line 3: text: byte 2 of the field is not valid UTF-8"}},
+		"refuses encodings that are mixed": {
+			text: "text,label\ncaf\xe9 co\xfbt \xe0 l\xe0 \xfc\xf6,x\n" + strings.Repeat("filler filler filler filler,y\n", 4000) + strings.Repeat("na\xc3\xafve caf\xc3\xa9,x\n", 1500), kind: data.Classification,
+			faults: []string{"line 2: the file mixes UTF-8 with another encoding: save it as UTF-8"}},
 		"decodes UTF-16 without a mark": {
 			text: utf16le("text,label\nçà,x\nb,y\n"), kind: data.Classification,
 			rows: []string{`{"text":"çà","label":"x"}`, `{"text":"b","label":"y"}`}, warnings: []string{"read as UTF-16"}},
@@ -231,7 +269,7 @@ func TestParse(t *testing.T) {
 			if report.Kind != tc.kind {
 				t.Errorf("kind %q, want %q", report.Kind, tc.kind)
 			}
-			if got, want := strings.Join(rows, "\n"), strings.Join(tc.rows, "\n"); got != want && (tc.rows != nil || tc.faults != nil) {
+			if got, want := strings.Join(rows, "\n"), strings.Join(tc.rows, "\n"); got != want && (tc.rows != nil || tc.faults != nil && len(rows) < 100) {
 				t.Errorf("rows\n%s\nwant\n%s", got, want)
 			}
 			if got, want := strings.Join(faults, "\n"), strings.Join(tc.faults, "\n"); got != want {
