@@ -73,7 +73,7 @@ func answers(method, path string, op *openapi3.Operation) {
 		switch {
 		case code == http.StatusPartialContent:
 			r.Content = binary()
-		case code >= http.StatusBadRequest && !(op.OperationID == "getAdapterFile" && (code == 412 || code == 416)):
+		case code >= http.StatusBadRequest && code != http.StatusPreconditionFailed:
 			r.Content = openapi3.Content{"application/problem+json": openapi3.NewMediaType().WithSchemaRef(ref("Problem"))}
 		}
 		if code == 429 || code == 503 {

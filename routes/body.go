@@ -56,7 +56,7 @@ func (b *movingBody) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	start := time.Now()
-	patience := 2*b.stall + time.Duration(b.read/minRate)*time.Second - b.spent
+	patience := 2*b.stall + time.Duration(b.read)*(time.Second/minRate) - b.spent
 	// Test recorders do not support this; they have no connection to hold either.
 	_ = b.conn.SetReadDeadline(start.Add(min(b.stall, patience)))
 	n, err := b.body.Read(p)

@@ -35,6 +35,7 @@ var (
 	errNotReady     = errors.New("the service is not ready")
 	errDraining     = errors.New("the service is shutting down")
 	errNoFile       = errors.New("no such file in this version")
+	errRange        = errors.New("the file does not have this range")
 )
 
 // failure is one row of the list from error to answer.
@@ -60,6 +61,7 @@ var failures = []failure{
 	{errNoRoute, http.StatusNotFound, "not_found", "Not found", ""},
 	{errNoMethod, http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed", ""},
 	{errNoFile, http.StatusNotFound, "file_not_found", "File not found", "file"},
+	{errRange, http.StatusRequestedRangeNotSatisfiable, "range_not_satisfiable", "No such range", ""},
 	{errNotReady, http.StatusServiceUnavailable, "not_ready", "Not ready", ""},
 	{errDraining, http.StatusServiceUnavailable, "draining", "Shutting down", ""},
 

@@ -82,6 +82,29 @@ func (f storedFile) write(w http.ResponseWriter, r *http.Request) (err error) {
 	if strings.HasSuffix(f.name, ".json") {
 		h.Set("Content-Type", "application/json")
 	}
-	http.ServeContent(w, r, "", f.created, io.NewSectionReader(f.blob, 0, f.blob.Size()))
+	guarded := &rangeGuard{ResponseWriter: w}
+	http.ServeContent(guarded, r, "", f.created, io.NewSectionReader(f.blob, 0, f.blob.Size()))
+	if guarded.refused {
+		return fmt.Errorf("%w: %s; the file has %d bytes", errRange, brief(r.Header.Get("Range")), f.blob.Size())
+	}
 	return nil
+}
+
+// rangeGuard keeps back the plain text with which net/http refuses a range.
+type rangeGuard struct {
+	http.ResponseWriter
+	refused bool
+}
+
+func (g *rangeGuard) WriteHeader(status int) {
+	if g.refused = status == http.StatusRequestedRangeNotSatisfiable; !g.refused {
+		g.ResponseWriter.WriteHeader(status)
+	}
+}
+
+func (g *rangeGuard) Write(p []byte) (int, error) {
+	if g.refused {
+		return len(p), nil
+	}
+	return g.ResponseWriter.Write(p)
 }

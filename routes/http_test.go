@@ -170,6 +170,7 @@ func TestMetrics(t *testing.T) {
 		`lorikeet_queue_wait_seconds_count 2`,
 		`lorikeet_inference_duration_seconds_count 2`,
 		`lorikeet_models{kind="base"} 1`,
+		`lorikeet_batch_tokens_total{kind="padding"} 6`,
 		`go_goroutines `,
 	} {
 		if !bytes.Contains(a.body, []byte(line)) {

@@ -61,7 +61,7 @@ func newMeters(r *prometheus.Registry, jobs jobs, engine engine) (*meters, error
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.predicted, m.queued, m.inferred,
-		m.tokens, m.uploads, queueGauges{jobs}, modelGauges{engine}} {
+		m.tokens, m.uploads, queueGauges{jobs}, engineGauges{engine}} {
 		errs = append(errs, r.Register(c))
 	}
 	for _, c := range []prometheus.Collector{
@@ -150,27 +150,48 @@ func (q queueGauges) Collect(out chan<- prometheus.Metric) {
 // scrapePatience bounds what a scrape waits for the queue, or for the device.
 const scrapePatience = 2 * time.Second
 
-// modelGauges tells what is loaded.
-type modelGauges struct{ engine engine }
+// engineGauges tells what is loaded and what the device has done.
+type engineGauges struct{ engine engine }
 
-var modelsDesc = prometheus.NewDesc("lorikeet_models", "Models served, by kind.", []string{"kind"}, nil)
+var (
+	modelsDesc  = prometheus.NewDesc("lorikeet_models", "Models served, by kind.", []string{"kind"}, nil)
+	batchesDesc = prometheus.NewDesc("lorikeet_batches_total", "Batches run on the device.", nil, nil)
+	rowsDesc    = prometheus.NewDesc("lorikeet_batch_rows_total", "Texts in the batches; over lorikeet_batches_total it is the mean batch.", nil, nil)
+	batchDesc   = prometheus.NewDesc("lorikeet_batch_tokens_total", "Tokens in the batches, without (kind=\"text\") and as padding.", []string{"kind"}, nil)
+	waitingDesc = prometheus.NewDesc("lorikeet_inference_waiting", "Texts that wait for the device.", nil, nil)
+)
 
 // Describe implements prometheus.Collector.
-func (g modelGauges) Describe(out chan<- *prometheus.Desc) { out <- modelsDesc }
+func (g engineGauges) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{modelsDesc, batchesDesc, rowsDesc, batchDesc, waitingDesc} {
+		out <- d
+	}
+}
 
-// Collect implements prometheus.Collector.
-func (g modelGauges) Collect(out chan<- prometheus.Metric) {
-	count := map[string]int{"base": 0, "variant": 0}
+// Collect implements prometheus.Collector. The models are left out when the device
+// is too busy to tell.
+func (g engineGauges) Collect(out chan<- prometheus.Metric) {
+	s := g.engine.Stats()
+	send := func(d *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, kind, value, labels...)
+	}
+	send(batchesDesc, prometheus.CounterValue, float64(s.Batches))
+	send(rowsDesc, prometheus.CounterValue, float64(s.Rows))
+	send(batchDesc, prometheus.CounterValue, float64(s.Tokens), "text")
+	send(batchDesc, prometheus.CounterValue, float64(s.PaddedTokens-s.Tokens), "padding")
+	send(waitingDesc, prometheus.GaugeValue, float64(s.Waiting))
+
 	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
 	defer cancel()
 	models, err := g.engine.Models(ctx)
 	if err != nil {
 		return
 	}
+	count := map[string]int{"base": 0, "variant": 0}
 	for _, m := range models {
 		count[m.Kind]++
 	}
 	for kind, n := range count {
-		out <- prometheus.MustNewConstMetric(modelsDesc, prometheus.GaugeValue, float64(n), kind)
+		send(modelsDesc, prometheus.GaugeValue, float64(n), kind)
 	}
 }

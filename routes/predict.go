@@ -19,6 +19,7 @@ import (
 type engine interface {
 	Predict(context.Context, inference.Request) (inference.Answer, error)
 	Models(context.Context) ([]inference.Model, error)
+	Stats() inference.Stats
 	Ready() error
 	Import(context.Context, inference.Import) (adapters.Version, error)
 	Residency(context.Context, adapters.Version) (inference.Residency, error)

@@ -20,7 +20,6 @@ import (
 	"strings"
 	"time"
 
-	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/inference/hub"
 	"lorikeet/tuning/data"
@@ -268,14 +267,9 @@ func (s *Service) canonical(ctx context.Context, fill func(out func(data.Row) er
 	} else {
 		_ = to.Close()
 	}
-	// When the store fails, fill sees its error through the pipe; either will do, but
-	// faults of the file go first.
 	put := <-stored
-	switch {
-	case invalid.Is(err):
-		return "", err
-	case put != nil && !errors.Is(put, errAbandoned):
-		return "", fmt.Errorf("store the rows: %w", put)
+	if put != nil && (err == nil || errors.Is(err, put)) {
+		return "", fmt.Errorf("store the rows: %w", put) // fill met it at the other end of the pipe
 	}
 	return digest, err
 }
