@@ -1,0 +1,99 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"lorikeet/adapters/store"
+	"lorikeet/tuning"
+)
+
+// Collected says what Collect removed.
+type Collected struct {
+	Blobs int
+	Bytes int64
+}
+
+// Collect deletes blobs that nothing refers to and that were last put longer than
+// grace ago. Jobs refer to their inputs and checkpoints until they are over, to what
+// they trained until it is registered, and to their history; keep says whether
+// anything else (a dataset, an adapter) refers to a digest. Grace must be longer
+// than it takes from putting a blob to writing the record that names it: a day.
+func (q *Queue) Collect(ctx context.Context, keep func(digest string) bool, grace time.Duration) (Collected, error) {
+	var c Collected
+	used, err := q.referenced(ctx)
+	if err != nil {
+		return c, fmt.Errorf("collect: %w", err)
+	}
+	for b, err := range q.store.Blobs(ctx) {
+		if err != nil {
+			return c, fmt.Errorf("collect: %w", err)
+		}
+		if used[b.Digest] || time.Since(b.ModTime) < grace || keep(b.Digest) {
+			continue
+		}
+		// Putting a blob that is there renews it: look again, as late as possible.
+		now, err := q.store.StatBlob(ctx, b.Digest)
+		if errors.Is(err, store.ErrNotFound) || err == nil && time.Since(now.ModTime) < grace {
+			continue
+		}
+		if err == nil {
+			err = q.store.DeleteBlob(ctx, b.Digest)
+		}
+		if err != nil {
+			return c, fmt.Errorf("collect: %w", err)
+		}
+		c.Blobs++
+		c.Bytes += b.Size
+	}
+	return c, nil
+}
+
+// referenced are the digests that jobs refer to. A job that cannot be read stops
+// everything: what it refers to is not known.
+func (q *Queue) referenced(ctx context.Context) (map[string]bool, error) {
+	used := map[string]bool{}
+	ids, err := q.store.Children(ctx, jobsFolder)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if !validID(id) {
+			continue
+		}
+		s, err := q.load(ctx, id)
+		if errors.Is(err, tuning.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if s.final != nil {
+			used[s.final.History] = true
+		}
+		if s.status().Over() {
+			continue
+		}
+		used[s.spec.Inputs.Train], used[s.spec.Inputs.Validation] = true, true
+		if s.final != nil {
+			for _, f := range s.final.Files {
+				used[f.Digest] = true
+			}
+		}
+		for _, at := range s.checkpoints {
+			m, err := read[manifest](ctx, q, checkpointKey(id, at))
+			if errors.Is(err, store.ErrNotFound) || errors.Is(err, store.ErrCorrupt) {
+				continue // pruned meanwhile, or of no use to anyone
+			}
+			if err != nil {
+				return nil, err
+			}
+			for _, f := range m.Files {
+				used[f.Digest] = true
+			}
+		}
+	}
+	return used, nil
+}

@@ -1,0 +1,65 @@
+package queue
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Connect makes a client of the Redis at a URL. It does not dial yet.
+//
+//	redis://[user:password@]host:port/db      one server; rediss:// with TLS
+//	unix:///path/to.sock?db=0
+//	redis+sentinel://[user:password@]host:port/db?master_name=m&addr=host2:port
+//	redis+cluster://[user:password@]host:port?addr=host2:port
+//
+// Errors do not repeat the URL, which may hold a password.
+func Connect(address string) (redis.UniversalClient, error) {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		return nil, errors.New("redis: a URL such as redis://host:6379/0 is needed")
+	}
+	scheme, kind, _ := strings.Cut(scheme, "+")
+	plain := scheme + "://" + rest
+	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	switch kind {
+	case "":
+		o, err := redis.ParseURL(plain)
+		if err != nil {
+			return nil, fmt.Errorf("redis: %w", bare(err))
+		}
+		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, quiet
+		return redis.NewClient(o), nil
+	case "sentinel":
+		o, err := redis.ParseFailoverURL(plain)
+		if err != nil {
+			return nil, fmt.Errorf("redis: %w", bare(err))
+		}
+		if o.MasterName == "" {
+			return nil, errors.New("redis: a sentinel URL needs ?master_name=")
+		}
+		o.ContextTimeoutEnabled = true
+		return redis.NewFailoverClient(o), nil
+	case "cluster":
+		o, err := redis.ParseClusterURL(plain)
+		if err != nil {
+			return nil, fmt.Errorf("redis: %w", bare(err))
+		}
+		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, quiet
+		return redis.NewClusterClient(o), nil
+	}
+	return nil, fmt.Errorf("redis: unknown kind of address %q; there are redis, redis+sentinel and redis+cluster", clip(kind))
+}
+
+// bare drops the URL from an error of its parser.
+func bare(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
+}

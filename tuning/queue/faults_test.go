@@ -1,0 +1,360 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"lorikeet/adapters/invalid"
+	"lorikeet/tuning"
+)
+
+func TestAJobWhoseAPIDiedBeforeQueueingItRunsAfterTheNextReconcile(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		api := s.open(false)
+		api.cut() // the record is written, Redis never hears of it
+		j := api.submit("imdb")
+		api.kill()
+		tr := s.trainer(5, 0)
+		p := s.work(tr)
+		p.proven(j.ID, tr, 1)
+	})
+}
+
+func TestAJobOfAKilledWorkerGoesOnFromItsCheckpointWithinALeaseAndAPoll(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(20, 4)
+		first := s.work(tr)
+		p := s.open(true)
+		j := p.submit("imdb")
+		p.reached(j.ID, 8)
+		killed := time.Now()
+		first.kill()
+		s.work(tr)
+		s.until(func() bool { j, err := p.Get(t.Context(), j.ID); must(t, err); return j.Attempt == 2 }, "attempt 2")
+		if took, most := time.Since(killed), s.lease+3*s.poll; took > most {
+			t.Errorf("attempt 2 began after %v, want %v at most", took, most)
+		}
+		p.proven(j.ID, tr, 2)
+		wantResumed(t, p, j.ID, 2)
+	})
+}
+
+// wantResumed checks that an attempt went on from a checkpoint.
+func wantResumed(t *testing.T, p *process, id string, attempt int) {
+	t.Helper()
+	events, err := p.Events(t.Context(), id, "", 0)
+	must(t, err)
+	for _, e := range events {
+		if e.Type == "status" && strings.Contains(string(e.Data), `"step":`) && strings.Contains(string(e.Data), `"attempt":`+string(rune('0'+attempt))) {
+			return
+		}
+	}
+	t.Errorf("attempt %d did not go on from a checkpoint", attempt)
+}
+
+func TestOfAFrozenWorkerAndItsSuccessorOneDecidesAndTheOtherLeavesNothing(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(12, 4)
+		first := s.work(tr)
+		p := s.open(true)
+		j := p.submit("imdb")
+		p.reached(j.ID, 4)
+		first.freeze()
+		second := s.work(tr)
+		second.proven(j.ID, tr, 2)
+		first.thaw()
+		first.stop() // waits for its attempt, which must give up
+		p.proven(j.ID, tr, 2)
+		if n := s.called[j.ID]; n != 1 {
+			t.Errorf("registered %d times", n)
+		}
+		// What the loser has stored, if anything, no one refers to.
+		_, err := p.Collect(t.Context(), func(string) bool { return false }, 0)
+		must(t, err)
+		for b, err := range first.store.Blobs(t.Context()) {
+			must(t, err)
+			if st, err := p.load(t.Context(), j.ID); err != nil || b.Digest != st.final.History {
+				t.Errorf("left %s, %v", b.Digest, err)
+			}
+		}
+	})
+}
+
+func TestAThawedWorkerYieldsToTheNewerAttempt(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(200, 5)
+		first := s.work(tr)
+		p := s.open(true)
+		j := p.submit("imdb")
+		p.reached(j.ID, 5)
+		first.freeze()
+		s.work(tr)
+		s.until(func() bool { j, err := p.Get(t.Context(), j.ID); must(t, err); return j.Attempt == 2 }, "attempt 2")
+		first.thaw()
+		first.stop()
+		p.proven(j.ID, tr, 2)
+	})
+}
+
+func TestAWorkerCutOffFromRedisYieldsToTheOneThatTookOver(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(200, 5)
+		first := s.work(tr)
+		p := s.open(true)
+		j := p.submit("imdb")
+		p.reached(j.ID, 5)
+		second := s.work(tr)
+		first.cut()
+		s.until(func() bool { j, err := p.Get(t.Context(), j.ID); must(t, err); return j.Attempt == 2 }, "attempt 2")
+		s.until(func() bool { return tr.running.Load() == 1 }, "the first to stop")
+		first.join()
+		second.proven(j.ID, tr, 2)
+	})
+}
+
+func TestAWorkerWithoutRedisForALeaseStopsWithACheckpointAndGoesOnLater(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(300, 0)
+		p := s.work(tr)
+		j := p.submit("imdb")
+		s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
+		p.cut()
+		begin := time.Now()
+		s.until(func() bool { return tr.running.Load() == 0 }, "the trainer to stop")
+		if took := time.Since(begin); took < s.lease*3/4 || took > 2*s.lease {
+			t.Errorf("it stopped after %v; the lease is %v", took, s.lease)
+		}
+		if cs, err := p.Checkpoints(t.Context(), j.ID); err != nil || len(cs) != 1 {
+			t.Errorf("checkpoints %v, %v", cs, err)
+		}
+		p.join()
+		p.proven(j.ID, tr, 2)
+		wantResumed(t, p, j.ID, 2)
+	})
+}
+
+func TestARedisThatLosesItsDataLosesNoJobAndNoAttempt(t *testing.T) {
+	for name, harm := range map[string]func(server){"FLUSHALL": server.flush, "an empty restart": server.restart} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, s *site) {
+				tr := s.trainer(150, 40)
+				first := s.work(tr)
+				second := s.work(tr)
+				p := s.open(true)
+				var ids []string
+				for range 5 {
+					ids = append(ids, p.submit("imdb").ID)
+				}
+				s.until(func() bool { return tr.running.Load() == 2 }, "both workers")
+				time.Sleep(10 * s.step)
+				for range 3 {
+					harm(s.redis)
+					time.Sleep(20 * s.step)
+				}
+				for _, id := range ids {
+					p.proven(id, tr, 1)
+				}
+				if n := tr.most.Load(); n != 2 {
+					t.Errorf("%d trainers ran at once, want 2", n)
+				}
+				first.stop()
+				second.stop()
+				p.proven(ids[0], tr, 1) // the history outlives Redis
+				harm(s.redis)
+				p.proven(ids[0], tr, 1)
+			})
+		})
+	}
+}
+
+func TestAJobWhoseWorkerDiedWithRedisIsTakenOver(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(30, 5)
+		first := s.work(tr)
+		p := s.open(true)
+		j := p.submit("imdb")
+		p.reached(j.ID, 5)
+		first.kill()
+		s.redis.restart()
+		s.work(tr)
+		p.proven(j.ID, tr, 2)
+	})
+}
+
+func TestAJobThatKillsItsWorkersFailsAfterThreeAttemptsAndHarmsNoOther(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		p := s.open(true)
+		poison := p.submit("poison", func(sp *tuning.Spec) { sp.Priority = 1 })
+		good := p.submit("good")
+		tr := s.trainer(6, 2)
+		var workers []*process
+		killer := func(n int) *trainer {
+			k := s.trainer(6, 2)
+			k.at = func(ctx context.Context, task tuning.Task, step int) error {
+				if task.Job == poison.ID {
+					workers[n].kill()
+					return errDead
+				}
+				return nil
+			}
+			return k
+		}
+		for n := range 3 {
+			w := s.open(true)
+			workers = append(workers, w)
+			w.work(killer(n))
+			s.until(func() bool { return w.gate.pass() != nil }, "worker %d to die", n)
+		}
+		s.work(tr)
+		j := p.await(poison.ID, tuning.Failed)
+		if j.Error == nil || j.Error.Code != codeExhausted || j.Attempt != 3 || !strings.Contains(j.Error.Message, "silent") {
+			t.Errorf("attempt %d, %+v", j.Attempt, j.Error)
+		}
+		p.proven(good.ID, tr, 1)
+	})
+}
+
+func TestAFailingAttempt(t *testing.T) {
+	broken := errors.New("a loose cable")
+	for _, c := range []struct {
+		name     string
+		err      func(task tuning.Task, step int) error
+		status   tuning.Status
+		attempts int
+		code     string
+	}{
+		{"is tried again", func(task tuning.Task, _ int) error {
+			if task.Attempt == 1 {
+				return broken
+			}
+			return nil
+		}, tuning.Succeeded, 2, ""},
+		{"fails the job after three without a new checkpoint", func(tuning.Task, int) error { return broken }, tuning.Failed, 3, codeExhausted},
+		{"counts anew after progress", func(task tuning.Task, step int) error {
+			if step == task.Attempt*2+1 {
+				return broken // each attempt gets to one more checkpoint
+			}
+			return nil
+		}, tuning.Succeeded, 6, ""},
+		{"fails the job at once when the input is invalid", func(tuning.Task, int) error {
+			return errors.Join(invalid.Line(7, "label", "is missing"), broken)
+		}, tuning.Failed, 1, codeInvalid},
+		{"that panics is an attempt that fails", func(task tuning.Task, _ int) error {
+			if task.Attempt == 1 {
+				panic("shapes differ")
+			}
+			return nil
+		}, tuning.Succeeded, 2, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, s *site) {
+				tr := s.trainer(12, 2)
+				tr.at = func(_ context.Context, task tuning.Task, step int) error { return c.err(task, step) }
+				p := s.work(tr)
+				j := p.submit("imdb")
+				j = p.await(j.ID, c.status)
+				if j.Attempt != c.attempts {
+					t.Errorf("%d attempts, want %d", j.Attempt, c.attempts)
+				}
+				if c.code != "" && (j.Error == nil || j.Error.Code != c.code) {
+					t.Errorf("error %+v, want code %s", j.Error, c.code)
+				}
+				if c.code == codeInvalid && !strings.Contains(j.Error.Message, "line 7: label: is missing") {
+					t.Errorf("message %q", j.Error.Message)
+				}
+				if c.status == tuning.Succeeded {
+					p.proven(j.ID, tr, c.attempts)
+				}
+			})
+		})
+	}
+}
+
+func TestADamagedCheckpointIsPassedOverForTheOneBefore(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T, path string)
+	}{
+		{"flipped", func(t *testing.T, path string) {
+			data, err := os.ReadFile(path)
+			must(t, err)
+			data[0] ^= 1
+			must(t, os.WriteFile(path, data, 0o600))
+		}},
+		{"cut short", func(t *testing.T, path string) { must(t, os.Truncate(path, 3)) }},
+		{"gone", func(t *testing.T, path string) { must(t, os.Remove(path)) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, s *site) {
+				tr := s.trainer(20, 4)
+				first := s.work(tr)
+				p := s.open(true)
+				j := p.submit("imdb")
+				p.reached(j.ID, 8)
+				first.kill()
+				s.until(func() bool { return tr.running.Load() == 0 }, "the trainer to end")
+				cs, err := p.Checkpoints(t.Context(), j.ID)
+				must(t, err)
+				sum := strings.TrimPrefix(cs[0].Files["state"].Digest, "sha256:")
+				c.damage(t, filepath.Join(s.dir, "store", "blobs", "sha256", sum[:2], sum))
+				var from int
+				tr.at = func(_ context.Context, task tuning.Task, step int) error {
+					if from == 0 {
+						from = step - 1
+					}
+					return nil
+				}
+				s.work(tr)
+				p.proven(j.ID, tr, 2)
+				if from != cs[1].Step {
+					t.Errorf("it went on from step %d, want %d", from, cs[1].Step)
+				}
+			})
+		})
+	}
+}
+
+func TestAWorkerThatIsTerminatedHandsItsJobBackAtOnce(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(100, 0)
+		first := s.work(tr)
+		p := s.open(true)
+		j := p.submit("imdb")
+		s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
+		time.Sleep(5 * s.step)
+		s.work(tr)
+		begin := time.Now()
+		first.stop()
+		s.until(func() bool { j, err := p.Get(t.Context(), j.ID); must(t, err); return j.Attempt == 2 }, "attempt 2")
+		if took, most := time.Since(begin), s.lease/2; took > most {
+			t.Errorf("handed over in %v, want %v at most", took, most)
+		}
+		p.proven(j.ID, tr, 2)
+		wantResumed(t, p, j.ID, 2)
+	})
+}
+
+func TestATrainerThatDoesNotStopIsCutOffAfterTheGraceTime(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(100000, 0)
+		tr.deaf = true
+		p := s.work(tr, func(o *WorkerOptions) { o.Grace = s.lease / 2 })
+		j := p.submit("imdb")
+		s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
+		begin := time.Now()
+		p.stop()
+		if took := time.Since(begin); took > s.lease {
+			t.Errorf("it took %v", took)
+		}
+		got, err := s.open(false).Get(t.Context(), j.ID)
+		must(t, err)
+		if got.Status != tuning.Queued || got.Attempt != 1 {
+			t.Errorf("%s, attempt %d", got.Status, got.Attempt)
+		}
+	})
+}

@@ -1,0 +1,30 @@
+package queue
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain also is the worker process of the tests that kill one; see process_test.go.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("QUEUE_TEST_WORKER"); dir != "" {
+		os.Exit(workerProcess(dir))
+	}
+	// Records are synced to disk one by one; in memory that costs nothing.
+	if dir, err := os.MkdirTemp("/dev/shm", "queue-test-"); err == nil {
+		os.Setenv("TMPDIR", dir)
+		defer os.RemoveAll(dir)
+	}
+	code := m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	if dir := os.Getenv("TMPDIR"); dir != "" {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
