@@ -2,7 +2,6 @@ package text
 
 import (
 	"fmt"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -87,18 +86,10 @@ func (m *bpe) tokenize(dst []int32, s string) []int32 {
 	if !m.apart {
 		return m.word(dst, s)
 	}
-	for start := 0; start < len(s); {
-		end := start // after the marks that the word begins with
-		for strings.HasPrefix(s[end:], spaceMark) {
-			end += len(spaceMark)
-		}
-		if i := strings.Index(s[end:], spaceMark); i >= 0 {
-			end += i
-		} else {
-			end = len(s)
-		}
-		dst = m.word(dst, s[start:end])
-		start = end
+	for s != "" {
+		end := wordEnd(s)
+		dst = m.word(dst, s[:end])
+		s = s[end:]
 	}
 	return dst
 }

@@ -9,23 +9,25 @@ import (
 // visible Latin-1 characters stand for themselves and the other 68 bytes for the
 // characters from U+0100 on, so a space is written Ġ.
 
-var (
-	byteRunes [256]rune
-	runeBytes = map[rune]byte{}
-)
-
-func init() {
+var byteRunes = func() (runes [256]rune) {
 	next := rune(256)
-	for b := range byteRunes {
-		r := rune(b)
+	for b := range runes {
+		runes[b] = rune(b)
 		if !('!' <= b && b <= '~' || 0xa1 <= b && b <= 0xac || 0xae <= b) {
-			r = next
+			runes[b] = next
 			next++
 		}
-		byteRunes[b] = r
-		runeBytes[r] = byte(b)
 	}
-}
+	return runes
+}()
+
+var runeBytes = func() map[rune]byte {
+	bytes := map[rune]byte{}
+	for b, r := range byteRunes {
+		bytes[r] = byte(b)
+	}
+	return bytes
+}()
 
 // spellBytes writes the bytes of s as characters.
 func spellBytes(s string) string {

@@ -19,7 +19,7 @@ import (
 type charsmap struct {
 	units []unit
 	texts string
-	alone [utf8.RuneSelf]bool // no replaced text begins with this character
+	alone [utf8.RuneSelf]bool // this character stays as it is where ASCII follows
 }
 
 // unit is a node of the trie: bit 8 says that a value hangs below, bits 0-7 and 31
@@ -53,8 +53,13 @@ func parseCharsmap(blob []byte, field string) (*charsmap, error) {
 		return nil, invalid.Field(field, "replacements are no UTF-8")
 	}
 	for c := range m.alone {
-		node := m.units[0].offset() ^ uint32(c)
-		m.alone[c] = c == 0 || node >= uint32(len(m.units)) || m.units[node].label() != uint32(c)
+		m.alone[c] = true
+		for next := range byte(utf8.RuneSelf) {
+			m.prefixes(string([]byte{byte(c), next}), func(int, int32) bool {
+				m.alone[c] = false
+				return false
+			})
+		}
 	}
 	return m, nil
 }
@@ -125,11 +130,19 @@ type precompiled struct{ m *charsmap }
 const wholeGrapheme = 5 // bytes
 
 func (n precompiled) normalize(p piece) piece {
-	if n.m == nil || !n.changes(p.text) {
+	if n.m == nil {
+		return p
+	}
+	same := 0 // how much of the text stays as it is
+	for same < len(p.text) && n.m.stays(p.text, same) {
+		same++
+	}
+	if same == len(p.text) {
 		return p
 	}
 	b := make([]byte, 0, len(p.text)+8)
-	clusters := graphemes.FromString(p.text)
+	b = append(b, p.text[:same]...)
+	clusters := graphemes.FromString(p.text[same:])
 	for clusters.Next() {
 		c := clusters.Value()
 		if len(c) <= wholeGrapheme {
@@ -152,12 +165,8 @@ func (n precompiled) normalize(p piece) piece {
 	return p
 }
 
-// changes reports whether s is anything but ASCII that stays as it is.
-func (n precompiled) changes(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf || !n.m.alone[s[i]] {
-			return true
-		}
-	}
-	return false
+// stays reports whether the character at i is copied, without a look at the map.
+func (m *charsmap) stays(s string, i int) bool {
+	c := s[i]
+	return c < utf8.RuneSelf && m.alone[c] && (i+1 == len(s) || s[i+1] < utf8.RuneSelf)
 }

@@ -11,10 +11,17 @@ import (
 
 // A stage of tokenizer.json is an object whose "type" says how to read the rest.
 
+// maxPath bounds how deep stages lie in each other, by the length of the path to
+// them. Published files have two levels.
+const maxPath = 300
+
 // componentType returns the type of a stage, "" where there is none (null).
 func componentType(raw json.RawMessage, field string) (string, error) {
 	if absent(raw) {
 		return "", nil
+	}
+	if len(field) > maxPath {
+		return "", invalid.Field(field[:maxPath]+"…", "is nested too deep")
 	}
 	var c struct{ Type *string }
 	if err := json.Unmarshal(raw, &c); err != nil {

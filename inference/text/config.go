@@ -214,7 +214,7 @@ func settle(all []addedToken, vocab *vocabulary) ([]addedToken, error) {
 		if t.id < 0 {
 			t.id = int32(len(vocab.tokens))
 		}
-		if err := vocab.add("added_tokens", t.content, t.id, len(vocab.tokens)); err != nil {
+		if err := vocab.add("added_tokens", t.content, t.id, len(vocab.ids)); err != nil {
 			faults = append(faults, err)
 		}
 	}

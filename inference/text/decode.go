@@ -47,7 +47,7 @@ func parseDecoding(raw json.RawMessage, field string) (decoding, error) {
 	if err != nil {
 		return nil, err
 	}
-	one := func(make func() stage) (decoding, error) { return decoding{{stage: make}}, nil }
+	one := func(begin func() stage) (decoding, error) { return decoding{{stage: begin}}, nil }
 	switch kind {
 	case "":
 		return one(func() stage { return &spaced{} })
@@ -93,8 +93,8 @@ func parseDecoding(raw json.RawMessage, field string) (decoding, error) {
 			return nil, err
 		}
 		r, err := oneRune(field+".content", s.Content)
-		make := func() stage { return &stripDecoder{char: string(r), start: s.Start, stop: s.Stop} }
-		return decoding{{stage: make, parts: true}}, err
+		begin := func() stage { return &stripDecoder{char: string(r), start: s.Start, stop: s.Stop} }
+		return decoding{{stage: begin, parts: true}}, err
 	case "WordPiece":
 		var w struct {
 			Prefix  string

@@ -51,21 +51,21 @@ func (d *marianDecoder) flush(emit) {}
 
 // trim takes the white space from both ends of a text, as Python's strip does.
 type trim struct {
-	held  string
+	held  []byte // white space that is part of the text if any follows
 	begun bool
 }
 
 func (d *trim) push(s string, _ bool, out emit) {
 	if !d.begun {
 		s = strings.TrimLeftFunc(s, pythonSpace)
-		d.begun = s != ""
 	}
-	s = d.held + s
 	end := len(strings.TrimRightFunc(s, pythonSpace))
-	d.held = s[end:]
 	if end > 0 {
-		out(s[:end], true)
+		d.begun = true
+		out(string(d.held)+s[:end], true)
+		d.held = d.held[:0]
 	}
+	d.held = append(d.held, s[end:]...)
 }
 
 func (d *trim) flush(emit) {}

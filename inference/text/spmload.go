@@ -59,7 +59,7 @@ func newSPMUnigram(m *spm.Model) *unigram {
 	}
 	u.unkScore = float64(lowest - unkPenalty)
 	u.bytes = spmBytes(m)
-	u.trie = newTrie(entries)
+	u.setTokens(entries)
 	return u
 }
 

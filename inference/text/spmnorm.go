@@ -61,7 +61,7 @@ func (n *spmNormalizer) normalize(p piece) piece {
 	}
 	afterSpace := n.squeeze
 	for i := 0; i < len(s); {
-		if c := s[i]; c < utf8.RuneSelf && n.user == nil && (n.charsmap == nil || n.charsmap.alone[c]) {
+		if c := s[i]; c < utf8.RuneSelf && n.user == nil && (n.charsmap == nil || n.charsmap.stays(s, i)) {
 			i++
 			if c != ' ' {
 				b = append(b, c)

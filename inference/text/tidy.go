@@ -31,21 +31,21 @@ func tidy(s string, rules ...string) string {
 // tidyStage cleans a text that comes in parts. It holds back what may still change:
 // a character and a space after it are a safe place to cut, since no rule reaches
 // over them, unless the character is n or an apostrophe (" n ' t" becomes "n't").
-type tidyStage struct{ held string }
+type tidyStage struct{ held []byte }
 
 func (d *tidyStage) push(s string, _ bool, out emit) {
 	from := max(len(d.held), 1) // what lies before has been looked at
-	d.held += s
+	d.held = append(d.held, s...)
 	for i := len(d.held) - 1; i >= from; i-- {
 		if c := d.held[i-1]; d.held[i] == ' ' && c != ' ' && c != 'n' && c != '\'' {
-			out(tidyText(d.held[:i]), true)
-			d.held = d.held[i:]
+			out(tidyText(string(d.held[:i])), true)
+			d.held = append(d.held[:0], d.held[i:]...)
 			return
 		}
 	}
 }
 
 func (d *tidyStage) flush(out emit) {
-	out(tidyText(d.held), true)
-	d.held = ""
+	out(tidyText(string(d.held)), true)
+	d.held = d.held[:0]
 }

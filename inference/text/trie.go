@@ -7,16 +7,21 @@ import (
 
 // trie is a set of strings, each with a number, that is walked a byte at a time.
 // It is a double array (Aoe, 1989): the child of node n for byte c is the cell
-// base(n)+c, if that cell's check names n.
+// base(n)+c, if that cell's parent is n.
 type trie struct {
-	cells []cell
+	cells  []cell
+	values []int32 // by cell: the number of the string that ends there
 }
 
+// cell keeps what every step reads in 8 bytes.
 type cell struct {
-	base  int32
-	check int32 // the parent; -1 in a free cell
-	value int32 // the number of the string that ends here, or -1
+	base int32
+	up   int32 // the parent, doubled, plus 1 if a string ends here; negative: free
 }
+
+// child reports whether the cell is a child of node, and whether a string ends there.
+func (c cell) child(node int32) bool { return c.up>>1 == node }
+func (c cell) ends() bool            { return c.up&1 == 1 }
 
 // none is the node that no string leads to.
 const none int32 = -1
@@ -34,8 +39,7 @@ func newTrie(entries []entry) *trie {
 		entries = entries[1:]
 	}
 	b := trieBuilder{lowest: 1}
-	b.reserve(256)
-	b.cells[0].check = -2 // the root is nobody's child, and no base is 0
+	b.reserve(256) // the root is cell 0, which no base reaches: they begin at 1
 	type job struct {
 		node   int32
 		lo, hi int // its strings
@@ -46,7 +50,8 @@ func newTrie(entries []entry) *trie {
 		j := queue[len(queue)-1]
 		queue = queue[:len(queue)-1]
 		if j.lo < j.hi && len(entries[j.lo].key) == j.depth {
-			b.cells[j.node].value = entries[j.lo].value
+			b.cells[j.node].up |= 1
+			b.values[j.node] = entries[j.lo].value
 			j.lo++
 		}
 		if j.lo == j.hi {
@@ -68,22 +73,24 @@ func newTrie(entries []entry) *trie {
 				hi++
 			}
 			child := base + int32(c)
-			b.cells[child].check = j.node
+			b.cells[child].up = j.node << 1
 			queue = append(queue, job{child, lo, hi, j.depth + 1})
 			lo = hi
 		}
 	}
-	return &trie{cells: slices.Clip(b.cells)}
+	return &trie{slices.Clip(b.cells), slices.Clip(b.values)}
 }
 
 type trieBuilder struct {
 	cells  []cell
+	values []int32
 	lowest int // no useful free cell lies below
 }
 
 func (b *trieBuilder) reserve(n int) {
 	for len(b.cells) < n {
-		b.cells = append(b.cells, cell{check: -1, value: -1})
+		b.cells = append(b.cells, cell{up: -2})
+		b.values = append(b.values, -1)
 	}
 }
 
@@ -94,7 +101,7 @@ func (b *trieBuilder) place(labels []byte) int32 {
 	for pos := max(b.lowest, int(labels[0])+1); ; pos++ {
 		base := pos - int(labels[0])
 		b.reserve(base + 512)
-		if b.cells[pos].check >= 0 {
+		if b.cells[pos].up >= 0 {
 			taken++
 			continue
 		}
@@ -105,7 +112,7 @@ func (b *trieBuilder) place(labels []byte) int32 {
 		}
 		free := true
 		for _, c := range labels[1:] {
-			if b.cells[base+int(c)].check >= 0 {
+			if b.cells[base+int(c)].up >= 0 {
 				free = false
 				break
 			}
@@ -124,7 +131,7 @@ func (b *trieBuilder) place(labels []byte) int32 {
 // step returns the child of node for byte c, or none.
 func (t *trie) step(node int32, c byte) int32 {
 	next := t.cells[node].base + int32(c)
-	if t.cells[next].check != node {
+	if !t.cells[next].child(node) {
 		return none
 	}
 	return next
@@ -147,8 +154,8 @@ func (t *trie) longest(s string) (value int32, length int) {
 		if node = t.step(node, s[i]); node == none {
 			break
 		}
-		if v := t.cells[node].value; v >= 0 {
-			value, length = v, i+1
+		if t.cells[node].ends() {
+			value, length = t.values[node], i+1
 		}
 	}
 	return value, length

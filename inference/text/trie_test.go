@@ -27,7 +27,7 @@ func TestTrieHoldsWhatWasPutIn(t *testing.T) {
 	delete(want, "")
 	for k, v := range want {
 		n := tr.walk(0, k)
-		if n == none || tr.cells[n].value != v {
+		if n == none || tr.values[n] != v {
 			t.Fatalf("%q is missing", k)
 		}
 	}

@@ -3,6 +3,8 @@ package text
 import (
 	"encoding/json"
 	"math"
+	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"lorikeet/adapters/invalid"
@@ -22,6 +24,10 @@ type unigram struct {
 	// single: scores add up in single precision, as in SentencePiece itself; the
 	// Rust library uses double. What is a tie in one may be none in the other.
 	single bool
+
+	// apart is set when no token holds a space mark after another character: every
+	// way leads through the places between words, so they can be taken one by one.
+	apart bool
 
 	// known finds the id of a run of unknown characters, which may be a token all
 	// the same: one of another model's that shares the ids.
@@ -73,8 +79,20 @@ func parseUnigram(raw json.RawMessage, field string) (*unigram, *vocabulary, err
 	for token, id := range m.known {
 		entries = append(entries, entry{token, id})
 	}
-	m.trie = newTrie(entries)
+	m.setTokens(entries)
 	return m, vocab, nil
+}
+
+// setTokens makes the trie.
+func (m *unigram) setTokens(entries []entry) {
+	mark := false
+	m.apart = true
+	for _, e := range entries {
+		mark = mark || e.key == spaceMark
+		m.apart = m.apart && wordEnd(e.key) == len(e.key)
+	}
+	m.apart = m.apart && mark
+	m.trie = newTrie(entries)
 }
 
 // step is the best way to come to a place: the token that ends there.
@@ -85,9 +103,37 @@ type step struct {
 }
 
 func (m *unigram) tokenize(dst []int32, s string) []int32 {
-	if s == "" {
-		return dst
+	score := 0.0
+	if m.apart {
+		for {
+			end := wordEnd(s)
+			if end == len(s) {
+				break
+			}
+			dst, score = m.word(dst, s[:end], score)
+			s = s[end:]
+		}
 	}
+	dst, _ = m.word(dst, s, score)
+	return dst
+}
+
+// wordEnd returns where the first word of s ends: before a space mark that follows
+// another character.
+func wordEnd(s string) int {
+	end := 0
+	for strings.HasPrefix(s[end:], spaceMark) {
+		end += len(spaceMark)
+	}
+	if i := strings.Index(s[end:], spaceMark); i >= 0 {
+		return end + i
+	}
+	return len(s)
+}
+
+// word cuts s, given the score of the text before it, and returns its score too:
+// what is added to what matters in the last place.
+func (m *unigram) word(dst []int32, s string, score float64) ([]int32, float64) {
 	var room [64]step
 	best := room[:]
 	if len(s) >= len(room) {
@@ -97,6 +143,7 @@ func (m *unigram) tokenize(dst []int32, s string) []int32 {
 	for i := range best {
 		best[i].from = -1
 	}
+	best[0].score = score
 	m.search(best, s)
 
 	// From the end back to the start, then turned around. Unknown characters next
@@ -115,10 +162,8 @@ func (m *unigram) tokenize(dst []int32, s string) []int32 {
 		dst = m.unknown(dst, s[start:end])
 		end = start
 	}
-	for i, j := at, len(dst)-1; i < j; i, j = i+1, j-1 {
-		dst[i], dst[j] = dst[j], dst[i]
-	}
-	return dst
+	slices.Reverse(dst[at:])
+	return dst, best[len(s)].score
 }
 
 func (m *unigram) search(best []step, s string) {
@@ -133,14 +178,14 @@ func (m *unigram) search(best []step, s string) {
 		node := int32(0)
 		for i := start; i < len(s); i++ {
 			next := cells[node].base + int32(s[i])
-			if cells[next].check != node {
+			c := cells[next]
+			if !c.child(node) {
 				break
 			}
-			node = next
-			id := cells[node].value
-			if id < 0 {
+			if node = next; !c.ends() {
 				continue
 			}
+			id := m.trie.values[node]
 			to := &best[i+1]
 			if score := m.round(here + m.scores[id]); to.from < 0 || score > to.score {
 				*to = step{score, id, int32(start)}

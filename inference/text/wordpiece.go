@@ -60,12 +60,12 @@ func (m *wordPiece) tokenize(dst []int32, s string) []int32 {
 		id, end := none, start
 		for i := start; i < len(s) && node != none; i++ {
 			next := cells[node].base + int32(s[i])
-			if cells[next].check != node {
+			c := cells[next]
+			if !c.child(node) {
 				break
 			}
-			node = next
-			if v := cells[node].value; v >= 0 {
-				id, end = v, i+1
+			if node = next; c.ends() {
+				id, end = m.trie.values[node], i+1
 			}
 		}
 		if id == none {

@@ -102,6 +102,9 @@ func Parse(data []byte) (*Model, error) {
 	if err != nil {
 		faults = append(faults, invalid.Field("", "is no SentencePiece model: %v", err))
 	}
+	if err == nil && len(m.Pieces) == 0 {
+		return nil, invalid.Field("", "is no SentencePiece model: there are no tokens")
+	}
 	if err == nil && m.Unk < 0 {
 		faults = append(faults, invalid.Field("pieces", "no token is the unknown one"))
 	}

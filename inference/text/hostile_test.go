@@ -1,0 +1,139 @@
+package text
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"unicode/utf8"
+)
+
+const megabyte = 1 << 20
+
+// TestHostileText: whatever the text, an encoding has ids of the vocabulary and a
+// type for each. A quadratic step anywhere would not end within the test's time.
+func TestHostileText(t *testing.T) {
+	fill := func(s string) string { return strings.Repeat(s, megabyte/len(s)) }
+	tests := []struct{ name, text string }{
+		{"nothing", ""},
+		{"bytes that are no UTF-8", "a\xff\xfe\xc0\xafb\xed\xa0\x80"},
+		{"NUL", "a\x00b\x00"},
+		{"a word of one megabyte", fill("a")},
+		{"a word of different letters of one megabyte", fill("hellwoab")},
+		{"one megabyte of spaces", fill(" ")},
+		{"one megabyte of lines", fill("\n")},
+		{"one megabyte of space marks", fill("▁")},
+		{"one megabyte of combining marks", "a" + fill("\u0301\u0323")},
+		{"one megabyte of joined emoji", fill("👩\u200d")},
+		{"one megabyte of flags", fill("🇫")},
+		{"one megabyte of conjuncts", fill("क\u094d")},
+		{"one megabyte of Hangul jamo", fill("\u1100\u1161\u11a8")},
+		{"one megabyte of special tokens", fill("<s></s>[MASK]")},
+		{"one megabyte of beginnings of special tokens", fill("<s")},
+		{"one megabyte of NUL", fill("\x00")},
+		{"one megabyte of bytes that are no UTF-8", fill("\xff")},
+		{"one megabyte of unknown characters", fill("€")},
+		{"one megabyte of digits", fill("7")},
+		{"one megabyte of apostrophes", fill("'")},
+		{"one megabyte of Chinese", fill("中")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, tok *Tokenizer) {
+				e := tok.Encode(tt.text, nil, 0)
+				checkEncoding(t, tok, e)
+				short := tok.Encode(tt.text, &tt.text, 16)
+				checkEncoding(t, tok, short)
+				if len(short.IDs) > 16 {
+					t.Errorf("%d ids, 16 asked for", len(short.IDs))
+				}
+				if s := tok.Decode(e.IDs, false); !utf8.ValidString(s) {
+					t.Error("decoded text is no UTF-8")
+				}
+			})
+		})
+	}
+}
+
+func checkEncoding(t *testing.T, tok *Tokenizer, e Encoding) {
+	t.Helper()
+	if len(e.IDs) != len(e.TypeIDs) {
+		t.Errorf("%d ids, %d types", len(e.IDs), len(e.TypeIDs))
+	}
+	for _, id := range e.IDs {
+		if _, ok := tok.Token(id); !ok {
+			t.Fatalf("id %d is not in the vocabulary", id)
+		}
+	}
+}
+
+func TestDecodeLeavesOutWhatIsNoToken(t *testing.T) {
+	each(t, func(t *testing.T, tok *Tokenizer) {
+		if got := tok.Decode([]int32{-1, 1 << 30, int32(tok.VocabSize())}, false); got != "" {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// TestStream: in any order of ids, what comes out piece by piece is what Decode
+// returns, and every piece is whole.
+func TestStream(t *testing.T) {
+	each(t, func(t *testing.T, tok *Tokenizer) {
+		rng := rand.New(rand.NewPCG(13, 14))
+		for range 3000 {
+			ids := make([]int32, rng.IntN(12))
+			for i := range ids {
+				ids[i] = int32(rng.IntN(tok.VocabSize()))
+			}
+			skip := rng.IntN(2) == 0
+			s, got := tok.Stream(skip), ""
+			for _, id := range ids {
+				part := s.Push(id)
+				if !utf8.ValidString(part) {
+					t.Fatalf("%q ends inside a character", part)
+				}
+				got += part
+			}
+			got += s.Flush()
+			if want := tok.Decode(ids, skip); got != want {
+				t.Fatalf("%v gives %q in parts, %q at once", ids, got, want)
+			}
+		}
+	})
+}
+
+func TestStreamDoesNotWaitForMoreThanItNeeds(t *testing.T) {
+	tok := load(t, tiny["level"])
+	s := tok.Stream(true)
+	for _, step := range []struct{ token, want string }{
+		{"hello", "hello"}, {"â", ""}, {"Ĥ", ""}, {"¬", "€"}, {"Ġw", " w"},
+	} {
+		id, ok := tok.ID(step.token)
+		if got := s.Push(id); !ok || got != step.want {
+			t.Errorf("after %q came %q, want %q", step.token, got, step.want)
+		}
+	}
+}
+
+func TestManyGoroutinesShareATokenizer(t *testing.T) {
+	each(t, func(t *testing.T, tok *Tokenizer) {
+		text := "hello, wörld ab[X] 'll €中 </s> a\u0301b"
+		want := tok.Encode(text, nil, 0).IDs
+		decoded := tok.Decode(want, true)
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for range 50 {
+					if got := tok.Encode(text, nil, 0).IDs; !slices.Equal(got, want) {
+						t.Errorf("got %v, want %v", got, want)
+					}
+					if got := tok.Decode(want, true); got != decoded {
+						t.Errorf("got %q, want %q", got, decoded)
+					}
+				}
+			})
+		}
+		all.Wait()
+	})
+}
