@@ -3,6 +3,7 @@ package datasets
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -116,7 +117,7 @@ func (s *Service) shards(ctx context.Context, field, dir string, files []string,
 		for i, name := range files {
 			report, err := s.shard(filepath.Join(dir, filepath.FromSlash(name)), kind, out)
 			if err != nil {
-				return below(field+".hf: "+name, err)
+				return inFile(field+".hf", name, err)
 			}
 			kind = report.Kind // the first file decides for the others
 			if i == 0 {
@@ -128,6 +129,23 @@ func (s *Service) shards(ctx context.Context, field, dir string, files []string,
 		return nil
 	})
 	return rows{digest, whole}, err
+}
+
+// inFile says which file of a repository the faults in err are in.
+func inFile(field, file string, err error) error {
+	faults := invalid.Faults(err)
+	if len(faults) == 0 {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	all := make([]error, len(faults))
+	for i, f := range faults {
+		where := file
+		if f.Field != "" {
+			where += ": " + f.Field
+		}
+		all[i] = &invalid.Fault{Field: field, Line: f.Line, Reason: where + ": " + f.Reason}
+	}
+	return errors.Join(all...)
 }
 
 func (s *Service) shard(file string, kind data.Kind, out func(data.Row) error) (data.Report, error) {
