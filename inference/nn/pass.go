@@ -14,6 +14,7 @@ package nn
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
@@ -63,10 +64,12 @@ type Pass struct {
 	Bank *Bank
 	// Learn adds the adapter that is being trained; nil elsewhere.
 	Learn *Learn
-	// Random is the state of the random numbers for dropout; nil: no dropout.
+	// Random is the seed of the random numbers for dropout, [2] uint32; nil: no
+	// dropout.
 	Random *Node
 
 	nodes map[key]*Node
+	drops uint32 // calls of Dropout
 }
 
 type key struct {
@@ -104,12 +107,27 @@ func (p *Pass) Node(role Role, name string) *Node { return p.nodes[key{role, nam
 
 // Dropout zeroes each element of x with the given probability and scales the rest
 // by 1/(1-rate) (Srivastava et al. 2014). Outside training it is x itself.
+//
+// The random bits are a hash of the element's index, the run's seed and the number of
+// the call: the same on every backend, at the cost of XLA's own generator.
 func (p *Pass) Dropout(x *Node, rate float64) *Node {
 	if p.Random == nil || rate <= 0 {
 		return x
 	}
-	var u *Node
-	p.Random, u = RandomUniform(p.Random, shapes.Make(dtypes.Float32, x.Shape().Dimensions...))
-	keep := GreaterOrEqual(u, Scalar(p.Graph, dtypes.Float32, rate))
+	p.drops++
+	word := func(i int) *Node { return Reshape(SliceAxis(p.Random, 0, AxisElem(i))) }
+	number := func(v uint32) *Node { return Const(p.Graph, v) }
+	index := Iota(p.Graph, shapes.Make(dtypes.Uint32, x.Shape().Size()), 0)
+	h := Add(Mul(index, number(0x9E3779B1)), Add(word(0), number(p.drops*0x85EBCA77)))
+	for _, step := range []struct {
+		shift uint32
+		times uint32
+	}{{16, 0x7FEB352D}, {15, 0x846CA68B}} { // Wellons' lowbias32
+		h = Mul(BitwiseXor(h, BitwiseShiftRightLogical(h, number(step.shift))), number(step.times))
+		h = Add(h, word(1))
+	}
+	h = BitwiseXor(h, BitwiseShiftRightLogical(h, number(16)))
+	keep := LessThan(h, number(uint32((1-rate)*math.MaxUint32)))
+	keep = Reshape(keep, x.Shape().Dimensions...)
 	return Where(keep, MulScalar(x, 1/(1-rate)), ZerosLike(x))
 }

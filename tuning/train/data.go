@@ -61,7 +61,7 @@ func order(n, batch int, seed int64, epoch int, shuffle bool, length func(int) i
 
 // seedOf is the state of the dropout's random numbers for one micro-batch: it depends
 // on nothing but the run's seed and the place in the run.
-func seedOf(seed int64, step, micro int) []uint64 {
+func seedOf(seed int64, step, micro int) []uint32 {
 	r := rand.New(rand.NewPCG(uint64(seed)^0x9e3779b97f4a7c15, uint64(step)<<16|uint64(micro))) //nolint:gosec // dropout is no secret
-	return []uint64{r.Uint64(), r.Uint64(), r.Uint64()}
+	return []uint32{r.Uint32(), r.Uint32()}
 }

@@ -25,7 +25,7 @@ func (l *loop) gradient(batch, length int, sum bool) func(*nn.Pass) []*Node {
 		weight := p.Input("weight", dtypes.Float32, batch)
 		p.Learn = l.learn
 		if l.random {
-			p.Random = p.Input("random", dtypes.Uint64, 3)
+			p.Random = p.Input("random", dtypes.Uint32, 2)
 		}
 		logits := l.arch.Logits(p.Root(), in)
 		loss := ReduceAllSum(Mul(l.loss(p, logits), weight))

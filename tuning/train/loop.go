@@ -217,7 +217,7 @@ func (l *loop) accumulate(b batch, micro int) (loss float64, err error) {
 			return buf, false, nil
 		}
 		if p.Name == "random" {
-			r, err := nn.Upload(l.backend, seedOf(l.seed, l.step, micro), 3)
+			r, err := nn.Upload(l.backend, seedOf(l.seed, l.step, micro), 2)
 			f.held = append(f.held, r)
 			return r, false, err
 		}
