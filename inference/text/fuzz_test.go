@@ -1,7 +1,9 @@
 package text
 
 import (
+	"encoding/json"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"testing/fstest"
@@ -72,4 +74,71 @@ func FuzzEncode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLoadSurvivesMutations changes the tree of a tokenizer.json, where a fuzzer's
+// bytes would mostly break the syntax.
+func TestLoadSurvivesMutations(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	value := func() any {
+		values := []any{nil, true, false, 0, -1, 1, 1 << 40, 1e300, "", "a", "▁", "##", "\\p{", "(?:a+)+$", []any{}, object{}, []any{1}, object{"type": "Sequence"}, "BPE", "Unigram", "always"}
+		return values[rng.IntN(len(values))]
+	}
+	var change func(v any, depth int) any
+	change = func(v any, depth int) any {
+		if depth == 0 || rng.IntN(5) == 0 {
+			return value()
+		}
+		switch v := v.(type) {
+		case object:
+			keys := slices.Sorted(maps.Keys(v))
+			if len(keys) == 0 {
+				return value()
+			}
+			key := keys[rng.IntN(len(keys))]
+			if rng.IntN(6) == 0 {
+				delete(v, key)
+			} else {
+				v[key] = change(v[key], depth-1)
+			}
+			return v
+		case []any:
+			if len(v) == 0 {
+				return value()
+			}
+			i := rng.IntN(len(v))
+			if rng.IntN(4) == 0 {
+				return append(v, v[i])
+			}
+			v[i] = change(v[i], depth-1)
+			return v
+		}
+		return value()
+	}
+	loaded := 0
+	for range 3000 {
+		name := []string{"bert", "level", "llama", "unigram"}[rng.IntN(4)]
+		var tree any
+		if err := json.Unmarshal(tiny[name]["tokenizer.json"].Data, &tree); err != nil {
+			t.Fatal(err)
+		}
+		for range 1 + rng.IntN(3) {
+			tree = change(tree, 6)
+		}
+		tok, err := Load(folder("tokenizer.json", encoded(tree)))
+		if err != nil {
+			continue
+		}
+		loaded++
+		for _, text := range []string{"hello wörld ab", "a\u0301\x00<s>▁ [MASK]12 ''s"} {
+			e := tok.Encode(text, &text, 9)
+			if len(e.IDs) > 9 {
+				t.Errorf("%d ids", len(e.IDs))
+			}
+			tok.Decode(tok.Encode(text, nil, 0).IDs, true)
+		}
+	}
+	if loaded < 50 {
+		t.Errorf("only %d files were loaded at all", loaded)
+	}
 }
