@@ -66,8 +66,12 @@ const (
 	streamOver   = time.Hour          // since the job was over
 )
 
-// hintTime bounds what is asked of Redis on the way to an answer that can do without.
-const hintTime = time.Second
+// hintTime bounds what is asked of Redis on the way to an answer that can do without;
+// tryTime what a worker asks, which nobody waits for.
+const (
+	hintTime = time.Second
+	tryTime  = 5 * time.Second
+)
 
 func newDispatch(rdb redis.UniversalClient, prefix string) *dispatch {
 	tag := "{" + prefix + "}:"
@@ -112,6 +116,13 @@ func (d *dispatch) hint(ctx context.Context, f func(context.Context) error) erro
 		d.down.Store(time.Now().Add(hintTime).UnixNano())
 	}
 	return err
+}
+
+// try runs f for a worker.
+func (d *dispatch) try(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tryTime)
+	defer cancel()
+	return f(ctx)
 }
 
 func (d *dispatch) enqueue(ctx context.Context, s specRecord) error {

@@ -21,15 +21,16 @@ func (q *Queue) Cancel(ctx context.Context, id string) (tuning.Job, error) {
 	if s.final == nil {
 		// The wish is recorded before the decision: whoever meets it alone finishes
 		// what this process could not.
-		err := q.create(ctx, jobKey(id, keyCancel), cancelRecord{At: time.Now().UTC()})
-		if err != nil && !errors.Is(err, store.ErrExists) {
-			return tuning.Job{}, fmt.Errorf("job %s: cancel: %w", id, err)
+		wish := q.create(ctx, jobKey(id, keyCancel), cancelRecord{At: time.Now().UTC()})
+		if wish != nil && !errors.Is(wish, store.ErrExists) {
+			return tuning.Job{}, fmt.Errorf("job %s: cancel: %w", id, wish)
 		}
 		won, err := q.cancelled(ctx, s)
 		if err != nil {
 			return tuning.Job{}, fmt.Errorf("job %s: cancel: %w", id, err)
 		}
-		if won {
+		// The worker may have met our wish and decided for us.
+		if won || wish == nil && s.final.Status == tuning.Cancelled {
 			q.tell(ctx, id)
 			return q.Get(ctx, id)
 		}

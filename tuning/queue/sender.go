@@ -60,10 +60,8 @@ func (r *reporter) close(ctx context.Context) {
 			return
 		}
 		<-r.ended
-		sctx, cancel := context.WithTimeout(ctx, sendLast)
-		for r.behind() && r.send(sctx) == nil {
+		for begin := time.Now(); r.behind() && time.Since(begin) < sendLast && r.send(ctx) == nil; {
 		}
-		cancel()
 		if err := r.save(ctx); err != nil {
 			r.a.log.Warn("the newest events are not in the store", "error", err)
 		}
@@ -135,7 +133,7 @@ func (r *reporter) send(ctx context.Context) error {
 	}
 
 	var answer string
-	err = r.a.q.redis.hint(ctx, func(ctx context.Context) (err error) {
+	err = r.a.q.redis.try(ctx, func(ctx context.Context) (err error) {
 		answer, err = r.a.q.redis.appendEvents(ctx, r.a.s.id, r.a.claim.token, r.prev, string(text), streamKeep, batch)
 		return err
 	})

@@ -40,6 +40,7 @@ type site struct {
 	lease  time.Duration
 	poll   time.Duration
 	step   time.Duration // of a fake trainer
+	slack  time.Duration // for a machine that has other things to do
 	fake   bool          // the clock is synctest's
 	logs   *logs
 	mu     sync.Mutex
@@ -56,6 +57,7 @@ type server interface {
 // everywhere runs a test on an in-process Redis with a fake clock and with the
 // product's own times, and on a real redis-server with short ones.
 func everywhere(t *testing.T, f func(t *testing.T, s *site)) {
+	t.Parallel()
 	t.Run("miniredis, fake clock", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { f(t, fakeSite(t)) })
 	})
@@ -74,9 +76,16 @@ func fakeSite(t *testing.T) *site {
 	return s
 }
 
+// fakeSiteOutside is a fakeSite by the real clock, for tests in which no time passes.
+func fakeSiteOutside(t *testing.T) *site {
+	s := fakeSite(t)
+	s.fake = false
+	return s
+}
+
 func realSite(t *testing.T) *site {
 	s := &site{t: t, dir: t.TempDir(), redis: startRedis(t),
-		lease: 1200 * time.Millisecond, poll: 50 * time.Millisecond, step: 20 * time.Millisecond}
+		lease: 2 * time.Second, poll: 50 * time.Millisecond, step: 20 * time.Millisecond, slack: time.Second}
 	s.logs = newLogs(t)
 	return s
 }
@@ -256,7 +265,7 @@ func (s *site) open(run bool, change ...func(*Options)) *process {
 	must(s.t, err)
 	g := &gate{conns: map[net.Conn]struct{}{}}
 	rdb := redis.NewClient(&redis.Options{
-		Addr: "gate", Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, DialerRetries: 1, MaxRetries: -1,
+		Addr: "gate", Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, DialerRetries: 1, MaxRetries: 1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 		Dialer: func(context.Context, string, string) (net.Conn, error) {
 			if err := g.pass(); err != nil {
@@ -575,7 +584,7 @@ func (s *site) until(ok func() bool, format string, args ...any) {
 	s.t.Helper()
 	limit, look := 20*time.Second, 5*time.Millisecond
 	if s.fake {
-		limit, look = time.Hour, 50*time.Millisecond
+		limit, look = time.Hour, 200*time.Millisecond
 	}
 	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(look) {
 		if ok() {

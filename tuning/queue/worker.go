@@ -219,7 +219,7 @@ func (w *Worker) rest(ctx context.Context, c claim) {
 
 // release gives a claim back. When it cannot, the lease runs out.
 func (w *Worker) release(ctx context.Context, c claim, delay time.Duration, drop bool) {
-	err := w.q.redis.hint(context.WithoutCancel(ctx), func(ctx context.Context) error {
+	err := w.q.redis.try(ctx, func(ctx context.Context) error {
 		return w.q.redis.release(ctx, c, delay, drop)
 	})
 	if err != nil {
