@@ -203,6 +203,20 @@ func (d *dispatch) release(ctx context.Context, c claim, delay time.Duration, dr
 		c.id, c.token, delay.Milliseconds(), what, d.channel).Err()
 }
 
+// silent returns the jobs whose lease has run out and was not taken by another.
+func (d *dispatch) silent(ctx context.Context) (map[string]bool, error) {
+	now, err := d.rdb.Time(ctx).Result()
+	if err != nil {
+		return nil, err
+	}
+	ids, err := d.rdb.ZRangeByScore(ctx, d.key("leases"), &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(now.UnixMilli(), 10)}).Result()
+	jobs := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		jobs[id] = true
+	}
+	return jobs, err
+}
+
 // leased reports whether a job has a lease that has not run out.
 func (d *dispatch) leased(ctx context.Context, id string) (bool, error) {
 	till, err := d.rdb.ZScore(ctx, d.key("leases"), id).Result()

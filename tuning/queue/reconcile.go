@@ -11,7 +11,8 @@ import (
 )
 
 // wholeEvery is how many rounds of Reconcile go by between two that look at every
-// job that is not over, and not only at those that are not in their queue.
+// job that is not over, and not only at those that are not in their queue or whose
+// worker fell silent.
 const wholeEvery = 40
 
 // Run keeps Redis in agreement with the store until ctx ends: it reconciles at once,
@@ -56,6 +57,10 @@ func (q *Queue) Reconcile(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
 	}
+	silent, err := q.redis.silent(ctx)
+	if err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
 	ids, err := q.known(ctx)
 	if err != nil {
 		return fmt.Errorf("reconcile: %w", err)
@@ -73,7 +78,7 @@ func (q *Queue) Reconcile(ctx context.Context) error {
 	for _, id := range ids {
 		_, isIn := in[id]
 		e, _ := q.index.get(id)
-		if isIn && (e.status != "" || whole) || !isIn && e.status == "" {
+		if isIn && (e.status != "" || whole || silent[id]) || !isIn && e.status == "" {
 			look = append(look, id)
 		}
 		delete(in, id)
