@@ -65,10 +65,11 @@ func (m *bpe) finish(skipMerges bool) {
 	}
 }
 
-// useBytes makes the model read bytes in place of their characters.
-func (m *bpe) useBytes() bool {
+// useBytes makes the model read bytes in place of their characters, unless it has
+// rules for characters.
+func (m *bpe) useBytes() {
 	if m.prefix != "" || m.suffix != "" || m.fallback {
-		return false
+		return
 	}
 	m.level = new([256]int32)
 	m.apart = false
@@ -79,7 +80,6 @@ func (m *bpe) useBytes() bool {
 		}
 		m.level[b] = id
 	}
-	return true
 }
 
 func (m *bpe) tokenize(dst []int32, s string) []int32 {

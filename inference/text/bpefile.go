@@ -7,9 +7,9 @@ import (
 	"lorikeet/adapters/invalid"
 )
 
-// parseBPE reads the BPE model of a tokenizer.json. With byteLevel the words come
-// as bytes, not spelled as characters, if the model can take them so.
-func parseBPE(raw json.RawMessage, field string, byteLevel *bool) (*bpe, *vocabulary, error) {
+// parseBPE reads the BPE model of a tokenizer.json. With byteLevel it takes words as
+// bytes that are not yet spelled as characters, if it can: see bpe.level.
+func parseBPE(raw json.RawMessage, field string, byteLevel bool) (*bpe, *vocabulary, error) {
 	var p struct {
 		Dropout      *float64
 		Unk          *string `json:"unk_token"`
@@ -52,7 +52,9 @@ func parseBPE(raw json.RawMessage, field string, byteLevel *bool) (*bpe, *vocabu
 	if err := m.setMerges(pairs, field+".merges"); err != nil {
 		return nil, nil, err
 	}
-	*byteLevel = *byteLevel && m.useBytes()
+	if byteLevel {
+		m.useBytes()
+	}
 	m.finish(p.IgnoreMerges)
 	return m, vocab, nil
 }

@@ -16,7 +16,7 @@ func tinyCharsmap() []byte {
 	units[0] = 0x100 << 10
 	a := uint32(0x100 ^ 'A')
 	units[a] = 'A' | leaf | (a^0x200)<<10
-	units[0x200] = 1<<31 | 0 // the value of "A"
+	units[0x200] = 1 << 31 // the value of "A"
 	ab := uint32(0x200 ^ 'B')
 	units[ab] = 'B' | leaf | (ab^0x280)<<10
 	units[0x280] = 1<<31 | 2 // the value of "AB"

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,8 +15,22 @@ import (
 // The folders of the Python tokenizers: a vocabulary, and the rest is known from
 // the class.
 
+// of refuses a class other than those that are known to work like each other; no
+// class at all is one of them.
+func (c *config) of(classes ...string) error {
+	class := strings.TrimSuffix(c.Class, "Fast")
+	if class == "" || slices.Contains(classes, class) {
+		return nil
+	}
+	return invalid.Field("tokenizer_config.json.tokenizer_class", "%q has no tokenizer.json and is not supported without", c.Class)
+}
+
 // loadBERT reads vocab.txt, one token a line.
 func loadBERT(_ fs.FS, data []byte, c *config) (*Tokenizer, error) {
+	if err := c.of("BertTokenizer", "bert", "DistilBertTokenizer", "distilbert", "ElectraTokenizer", "electra",
+		"MobileBertTokenizer", "mobilebert", "ConvBertTokenizer", "convbert", "SqueezeBertTokenizer", "squeezebert"); err != nil {
+		return nil, err
+	}
 	if !utf8.Valid(data) {
 		return nil, invalid.Field("", "is no UTF-8")
 	}
@@ -101,9 +116,9 @@ func loadByteLevel(fsys fs.FS, data []byte, c *config) (*Tokenizer, error) {
 		template: bare,
 		decoding: decoding{{stage: func() stage { return &levelDecoder{} }, fuses: true}},
 	}
-	switch class := strings.TrimSuffix(c.Class, "Fast"); class {
-	case "GPT2Tokenizer", "gpt2", "":
-	case "RobertaTokenizer", "roberta", "BartTokenizer", "bart", "LongformerTokenizer", "longformer":
+	switch {
+	case c.of("GPT2Tokenizer", "gpt2") == nil:
+	case c.of("RobertaTokenizer", "roberta", "BartTokenizer", "bart", "LongformerTokenizer", "longformer") == nil:
 		for name, content := range map[string]string{"bos_token": "<s>", "eos_token": "</s>", "sep_token": "</s>",
 			"cls_token": "<s>", "unk_token": "<unk>", "pad_token": "<pad>"} {
 			c.name(name, content)
@@ -120,15 +135,14 @@ func loadByteLevel(fsys fs.FS, data []byte, c *config) (*Tokenizer, error) {
 			single: []slot{cls, {text: 0}, sep},
 			pair:   []slot{cls, {text: 0}, sep, sep, {text: 1}, sep},
 		}
-	case "Qwen2Tokenizer", "qwen2":
+	case c.of("Qwen2Tokenizer", "qwen2") == nil:
 		p.normalizer = formNormalizer{formC}
 		p.pre = splitters{cutter{at: scanner(scanQwen2)}, byteSpeller{}}
 	default:
-		return nil, invalid.Field("tokenizer_config.json.tokenizer_class", "%q has no tokenizer.json and is not supported without", c.Class)
+		return nil, c.of()
 	}
-	if m.useBytes() {
-		p.pre = p.pre[:len(p.pre)-1]
-	}
+	m.useBytes()
+	p.pre = p.pre[:len(p.pre)-1] // which spells bytes
 	m.finish(false)
 	return p.tokenizer(c)
 }

@@ -109,11 +109,11 @@ func parseModel(raw json.RawMessage, field string, pre *splitters) (model, *voca
 		if last >= 0 {
 			_, bytes = (*pre)[last].(byteSpeller)
 		}
-		m, vocab, err := parseBPE(raw, field, &bytes)
+		m, vocab, err := parseBPE(raw, field, bytes)
 		if err != nil {
 			return nil, nil, err
 		}
-		if bytes {
+		if m.level != nil {
 			*pre = (*pre)[:last]
 		}
 		return m, vocab, nil

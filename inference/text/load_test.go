@@ -71,6 +71,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"a vocab.txt that is no UTF-8", file("vocab.txt", "\xff\n"), "no UTF-8"},
 		{"a vocab.json without merges.txt", file("vocab.json", `{"a":0}`), "merges"},
 		{"a class it does not know", fstest.MapFS{"vocab.json": {Data: []byte(`{"a":0}`)}, "merges.txt": {}, "tokenizer_config.json": {Data: []byte(`{"tokenizer_class":"CLIPTokenizer"}`)}}, "CLIPTokenizer"},
+		{"a class that cuts words in another way", fstest.MapFS{"vocab.txt": {Data: []byte("[UNK]\n[CLS]\n[SEP]\n")}, "tokenizer_config.json": {Data: []byte(`{"tokenizer_class":"BertJapaneseTokenizer"}`)}}, "BertJapaneseTokenizer"},
+		{"a spiece.model of another class", fstest.MapFS{"spiece.model": tiny["spm"]["spiece.model"], "config.json": {Data: []byte(`{"model_type":"albert"}`)}}, "albert"},
 		{"a configuration that is no JSON", fstest.MapFS{"tokenizer.json": tiny["bert"]["tokenizer.json"], "tokenizer_config.json": {Data: []byte("[")}}, "tokenizer_config.json"},
 		{"a tokenizer.model that is none", file("tokenizer.model", "IQ== 0\nIg== 1\n"), "no SentencePiece model"},
 		{"a SentencePiece model of words", folder("spiece.model", tinySPM(spm.Words)), "words and characters"},

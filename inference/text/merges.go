@@ -11,7 +11,6 @@ import (
 type merges struct {
 	rules []rule // open addressing, at most half full
 	shift uint8
-	n     int
 }
 
 type rule struct {

@@ -217,8 +217,9 @@ func (t *template) cut(n, m, room int, paired bool, how Truncation) (int, int, e
 		}
 		return n, m, nil
 	}
-	short, long := min(n, m), max(n, m)
-	if long = max(short, room-short); short+long > room {
+	short := min(n, m)
+	long := max(short, room-short)
+	if short+long > room {
 		// Both are cut to half. An odd token out goes to the longer text, or to
 		// the first one in the tokenizers written in Python.
 		short, long = room/2, room-room/2
