@@ -264,10 +264,3 @@ func (b *bank) evict(r *resident) {
 	delete(b.loaded, r.adapter.Ref.Digest)
 	b.free = append(b.free, r.slots...)
 }
-
-// close frees the device's memory.
-func (b *bank) close() {
-	for _, s := range b.tensors {
-		_ = s.buffer.Finalize() // the process or the base is going away
-	}
-}

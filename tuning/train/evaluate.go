@@ -77,7 +77,7 @@ func (a *attempt) score(ctx context.Context) (map[string]float64, error) {
 	if err != nil {
 		return nil, err
 	}
-	scores := map[string]float64{}
+	var scores map[string]float64
 	var loss float64
 	if a.target.problem == arch.Regression {
 		var want, got []float64

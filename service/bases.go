@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"lorikeet/inference"
+	"lorikeet/inference/hub"
+)
+
+// shelf opens bases by name, as the flags describe them.
+type shelf struct {
+	sources map[string]string
+	names   []string // in the order of the flags
+	hub     hub.Client
+	log     *slog.Logger
+}
+
+func newShelf(c *config, log *slog.Logger) (*shelf, error) {
+	s := &shelf{sources: map[string]string{}, log: log, hub: hub.FromEnv(os.Getenv)}
+	s.hub.Progress = progress(log)
+	for _, b := range c.bases {
+		name, source, err := named(b)
+		if err != nil {
+			return nil, err
+		}
+		s.sources[name] = source
+		s.names = append(s.names, name)
+	}
+	return s, nil
+}
+
+// open finds a base's folder, downloading it if need be, and reads it.
+func (s *shelf) open(ctx context.Context, name string) (*inference.Base, error) {
+	source, ok := s.sources[name]
+	if !ok {
+		return nil, fmt.Errorf("base %q is not loaded here; bases: %s", name, strings.Join(s.names, ", "))
+	}
+	dir := source
+	switch {
+	case strings.HasPrefix(source, "builtin:"):
+		return nil, fmt.Errorf("base %s: %s: this version has no built-in bases; give a folder or hf:owner/repo", name, source)
+	case strings.HasPrefix(source, "hf:"):
+		ref, err := hub.Parse(source)
+		if err != nil {
+			return nil, fmt.Errorf("base %s: %w", name, err)
+		}
+		if dir, _, err = s.hub.Fetch(ctx, ref, modelFile); err != nil {
+			return nil, fmt.Errorf("base %s: %w", name, err)
+		}
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("base %s: %s is not a folder; give a Hugging Face folder or hf:owner/repo", name, dir)
+	}
+	return inference.OpenBase(name, source, os.DirFS(dir))
+}
+
+// modelFile picks what is needed of a model's repository.
+func modelFile(name string) bool {
+	if strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".safetensors.index.json") || name == "config.json" {
+		return !strings.Contains(name, "/")
+	}
+	for _, f := range inference.TokenizerFiles {
+		if name == f {
+			return true
+		}
+	}
+	return false
+}
+
+// progress logs downloads at most once in two seconds, and when one is done.
+func progress(log *slog.Logger) func(file string, done, total int64) {
+	var mu sync.Mutex
+	last := map[string]time.Time{}
+	return func(file string, done, total int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		if done < total && time.Since(last[file]) < 2*time.Second {
+			return
+		}
+		last[file] = time.Now()
+		percent := 0.0
+		if total > 0 {
+			percent = 100 * float64(done) / float64(total)
+		}
+		log.Info("download", "file", file, "percent", fmt.Sprintf("%.0f", percent), "bytes", done, "of", total)
+	}
+}

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"lorikeet/adapters"
+	"lorikeet/inference/nn"
+)
+
+// config is every setting, filled once from flags and environment.
+type config struct {
+	addr           string
+	data           string
+	bases          []string
+	backend        string
+	redis          string
+	store          string
+	adapters       []string
+	allow          []string
+	slots          int
+	maxRank        int
+	maxBatchTokens int
+	variants       int
+	workers        int
+	class          string
+	logFormat      string
+	logLevel       string
+}
+
+func newConfig() *config { return &config{} }
+
+const envPrefix = "LORIKEET_"
+
+func (c *config) flags(f *pflag.FlagSet) {
+	f.StringVar(&c.addr, "addr", "127.0.0.1:8080", "address to listen on")
+	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
+	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder or hf:owner/repo[@revision] (repeatable)")
+	f.StringVar(&c.backend, "backend", "auto", "compute backend: auto, go, xla:cpu, xla:cuda or xla:PATH of a PJRT plugin")
+	f.StringVar(&c.redis, "redis", "", "URL of Redis, redis://host:6379/0; empty: one embedded in the process")
+	f.StringVar(&c.store, "store", "", "folder of the record store that API and workers share; empty: below --data")
+	f.StringArrayVar(&c.adapters, "adapter", nil, "PEFT folder to register at start as NAME=DIR or NAME=BASE:DIR (repeatable)")
+	f.StringArrayVar(&c.allow, "allow-dir", nil, `folder that POST /adapters may read with "file:" sources (repeatable)`)
+	f.IntVar(&c.slots, "slots", 64, "slots on the device for each base's adapters; a slot holds rank 8, an adapter of rank r takes r/8 of them")
+	f.IntVar(&c.maxRank, "max-rank", 64, "highest LoRA rank served")
+	f.IntVar(&c.maxBatchTokens, "max-batch-tokens", 4096, "padded tokens in one batch")
+	f.IntVar(&c.variants, "variants", 2, "full fine-tunes held on the device at a time")
+	f.IntVar(&c.workers, "workers", 1, "jobs that this process trains at a time")
+	f.StringVar(&c.class, "class", "", "worker class: take only jobs that ask for it (empty: those that ask for none)")
+	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+}
+
+func dataFolder() string {
+	if dir := os.Getenv("XDG_DATA_HOME"); dir != "" {
+		return filepath.Join(dir, "lorikeet")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "lorikeet-data"
+	}
+	return filepath.Join(home, ".local", "share", "lorikeet")
+}
+
+// environment fills in the flags that were not given from LORIKEET_…, and refuses a
+// variable that is none of them. Lists are separated by commas.
+func (c *config) environment(f *pflag.FlagSet, environ []string) error {
+	var errs []error
+	for _, e := range environ {
+		name, value, _ := strings.Cut(e, "=")
+		if !strings.HasPrefix(name, envPrefix) {
+			continue
+		}
+		flag := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-")
+		switch p := f.Lookup(flag); {
+		case p == nil:
+			errs = append(errs, fmt.Errorf("%s is not a setting; see service --help", name))
+		case p.Changed:
+		case p.Value.Type() == "stringArray":
+			for v := range strings.SplitSeq(value, ",") {
+				errs = append(errs, f.Set(flag, strings.TrimSpace(v)))
+			}
+		default:
+			if err := f.Set(flag, value); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// check reports everything that is wrong with the settings.
+func (c *config) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.bases) == 0 {
+		bad("no base model: give --base NAME=SOURCE, for example --base bert=hf:google-bert/bert-base-uncased")
+	}
+	seen := map[string]bool{}
+	for _, b := range c.bases {
+		name, _, err := named(b)
+		errs = append(errs, err)
+		if seen[name] {
+			bad("--base %s is given twice", name)
+		}
+		seen[name] = true
+	}
+	for _, a := range c.adapters {
+		_, _, err := named(a)
+		errs = append(errs, err)
+	}
+	pages := (c.maxRank + nn.PageRank - 1) / nn.PageRank
+	if c.maxRank < 1 || c.maxRank > 256 {
+		bad("--max-rank must be between 1 and 256, is %d", c.maxRank)
+	} else if c.slots <= pages {
+		bad("--slots %d cannot hold an adapter of --max-rank %d, which takes %d; slot 0 is the bare base", c.slots, c.maxRank, pages)
+	}
+	for _, p := range []struct {
+		flag  string
+		value int
+		least int
+	}{{"max-batch-tokens", c.maxBatchTokens, 16}, {"workers", c.workers, 0}, {"variants", c.variants, 1}} {
+		if p.value < p.least {
+			bad("--%s must be at least %d, is %d", p.flag, p.least, p.value)
+		}
+	}
+	if strings.HasPrefix(c.store, "s3://") {
+		bad("--store %s: a store on S3 is not available in this version; give a folder that API and workers share", c.store)
+	}
+	if c.class != "" {
+		if err := adapters.CheckName("--class", c.class); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if !slices.Contains([]string{"text", "json"}, c.logFormat) {
+		bad("--log-format must be text or json, is %q", c.logFormat)
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.logLevel)); err != nil {
+		bad("--log-level must be debug, info, warn or error, is %q", c.logLevel)
+	}
+	return errors.Join(errs...)
+}
+
+// named splits NAME=VALUE.
+func named(s string) (name, value string, err error) {
+	name, value, ok := strings.Cut(s, "=")
+	if !ok || value == "" {
+		return name, "", fmt.Errorf("%q is not NAME=SOURCE", s)
+	}
+	return name, value, adapters.CheckName("name", name)
+}
+
+// storeFolder is where the records are.
+func (c *config) storeFolder() string {
+	if c.store != "" {
+		return c.store
+	}
+	return filepath.Join(c.data, "store")
+}
+
+// logger writes to standard error.
+func (c *config) logger() *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.logLevel)) // check has refused what is not a level
+	o := &slog.HandlerOptions{Level: level}
+	if c.logFormat == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, o))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, o))
+}
+
+// print tells at start what is set, without secrets.
+func (c *config) print(log *slog.Logger) {
+	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "redis", masked(c.redis),
+		"store", c.storeFolder(), "adapters", c.adapters, "slots", c.slots, "max_rank", c.maxRank,
+		"max_batch_tokens", c.maxBatchTokens, "workers", c.workers, "class", c.class)
+}
+
+// masked is a URL without its password.
+func masked(s string) string {
+	if s == "" {
+		return "embedded"
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return u.Redacted()
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"lorikeet/adapters/invalid"
+	"lorikeet/adapters/store"
+	"lorikeet/inference"
+	"lorikeet/tuning"
+	"lorikeet/tuning/data"
+	"lorikeet/tuning/datasets"
+	"lorikeet/tuning/train"
+)
+
+// planner checks jobs against the bases that this process has loaded.
+type planner struct {
+	engine  *inference.Engine
+	store   *store.Dir
+	maxRank int
+}
+
+// Check refuses what can never succeed.
+func (p *planner) Check(ctx context.Context, s tuning.Spec, in datasets.Inputs) error {
+	_, err := p.Plan(ctx, s, in)
+	return err
+}
+
+// Plan says what a job would do and cost.
+func (p *planner) Plan(ctx context.Context, s tuning.Spec, in datasets.Inputs) (train.Plan, error) {
+	base, ok := p.engine.Base(s.Model)
+	if !ok {
+		return train.Plan{}, invalid.Field("model", "%q is not a base: only bases can be tuned (see GET /models)", s.Model)
+	}
+	if _, taken := p.engine.Base(s.Name); taken {
+		return train.Plan{}, invalid.Field("name", "%q is the name of a base", s.Name)
+	}
+	rows, err := p.rows(ctx, in.Train)
+	if err != nil {
+		return train.Plan{}, err
+	}
+	held, err := p.rows(ctx, in.Validation)
+	if err != nil {
+		return train.Plan{}, err
+	}
+	plan, err := train.NewPlan(base, s, rows, held, train.Limits{MaxRank: p.maxRank, Speed: p.engine.Speed(s.Model)})
+	plan.Warnings = append(append([]string{}, in.Warnings...), plan.Warnings...)
+	return plan, err
+}
+
+func (p *planner) rows(ctx context.Context, digest string) ([]data.Row, error) {
+	if digest == "" {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	if _, err := p.store.Fetch(ctx, digest, &b); err != nil {
+		return nil, fmt.Errorf("rows %s: %w", strings.TrimPrefix(digest, "sha256:"), err)
+	}
+	var rows []data.Row
+	for r, err := range data.All(&b) {
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"lorikeet/adapters"
+	"lorikeet/adapters/store"
+	"lorikeet/inference"
+	"lorikeet/inference/device"
+	"lorikeet/routes"
+	"lorikeet/tuning"
+	"lorikeet/tuning/datasets"
+	"lorikeet/tuning/queue"
+)
+
+// parts are what API and worker share.
+type parts struct {
+	log      *slog.Logger
+	shelf    *shelf
+	store    *store.Dir
+	registry *adapters.Registry
+	queue    *queue.Queue
+	close    []func() error
+}
+
+// open makes the shared parts.
+func open(ctx context.Context, c *config) (*parts, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	p := &parts{log: c.logger()}
+	c.print(p.log)
+	var err error
+	if p.shelf, err = newShelf(c, p.log); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(c.data, 0o700); err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	if p.store, err = store.OpenDir(c.storeFolder()); err != nil {
+		return nil, fmt.Errorf("--store: %w", err)
+	}
+	p.close = append(p.close, p.store.Close)
+	if p.registry, err = adapters.OpenRegistry(ctx, p.store); err != nil {
+		return nil, errors.Join(err, p.shut())
+	}
+	o := queue.Options{Store: p.store, Log: p.log, Register: p.register}
+	if c.redis != "" {
+		client, err := queue.Connect(c.redis)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("--redis: %w", err), p.shut())
+		}
+		p.close = append(p.close, client.Close)
+		o.Redis = client
+	}
+	if p.queue, err = queue.Open(ctx, o); err != nil {
+		return nil, errors.Join(err, p.shut())
+	}
+	p.close = append(p.close, p.queue.Close)
+	return p, nil
+}
+
+// shut closes what open made, last first.
+func (p *parts) shut() error {
+	var errs []error
+	for i := len(p.close) - 1; i >= 0; i-- {
+		errs = append(errs, p.close[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// serve runs the API, and with worker also a worker, until ctx ends.
+func serve(ctx context.Context, c *config, worker bool) (err error) {
+	p, err := open(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, p.shut()) }()
+	dev, err := openDevice(ctx, c, p.log)
+	if err != nil {
+		return err
+	}
+	defer dev.Close()
+	engine := inference.New(inference.Options{Backend: dev.Backend, Registry: p.registry, Log: p.log,
+		Slots: c.slots, MaxRank: c.maxRank, MaxBatchTokens: c.maxBatchTokens, MaxWaiting: 4096,
+		HostBytes: 1 << 30, Variants: c.variants})
+	rows := datasets.New(datasets.Options{Store: p.store, Hub: &p.shelf.hub, TempDir: filepath.Join(c.data, "tmp")})
+	handler, err := routes.New(routes.Options{Engine: engine, Adapters: p.registry, Sources: newFolders(c, p.shelf),
+		Jobs: p.queue, Datasets: rows, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
+		Info: routes.Info{Name: "lorikeet", Version: version(), Go: goVersion(), GoMLX: moduleVersion("github.com/gomlx/gomlx"),
+			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		return fmt.Errorf("--addr: %w", err)
+	}
+	p.log.Info("listening", "url", "http://"+listener.Addr().String(), "docs", "http://"+listener.Addr().String()+"/docs")
+
+	// The API drains first; then what it stands on stops.
+	below, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	g, below := errgroup.WithContext(below)
+	front, failed := context.WithCancelCause(ctx)
+	context.AfterFunc(below, func() { failed(errors.New("a part of the service failed")) })
+	g.Go(func() error {
+		defer stop()
+		return routes.Serve(front, listener, handler, routes.Serving{})
+	})
+	g.Go(func() error { return engine.Run(below) })
+	g.Go(func() error { return p.queue.Run(below) })
+	g.Go(func() error { return p.refresh(below) })
+	g.Go(func() error { return load(front, c, p, engine) })
+	if worker && c.workers > 0 {
+		g.Go(func() error { return p.work(front, c) })
+	}
+	return g.Wait()
+}
+
+// load opens the bases, then registers the adapters that the flags name.
+func load(ctx context.Context, c *config, p *parts, engine *inference.Engine) error {
+	for _, name := range p.shelf.names {
+		b, err := p.shelf.open(ctx, name)
+		if err != nil {
+			return stopping(ctx, err)
+		}
+		if err := engine.Load(ctx, b); err != nil {
+			return stopping(ctx, err)
+		}
+	}
+	for _, a := range c.adapters {
+		if err := registerFolder(ctx, p, engine, a); err != nil {
+			return stopping(ctx, err)
+		}
+	}
+	engine.Open()
+	p.log.Info("ready", "bases", strings.Join(p.shelf.names, ", "))
+	return nil
+}
+
+// stopping is nil when err only says that the service was told to stop.
+func stopping(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// refresh takes in what other processes register.
+func (p *parts) refresh(ctx context.Context) error {
+	tick := time.NewTicker(15 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := p.registry.Refresh(ctx); err != nil && ctx.Err() == nil {
+				p.log.Error("adapters not refreshed", "error", err)
+			}
+		}
+	}
+}
+
+// openDevice opens the backend, downloading a plugin once where auto needs one.
+func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Device, error) {
+	o := device.FromEnv(os.Getenv)
+	o.Install, o.Log, o.Progress = true, log, os.Stderr
+	d, err := device.Open(ctx, c.backend, o)
+	if err != nil {
+		return nil, fmt.Errorf("--backend: %w", err)
+	}
+	log.Info("backend", "backend", d.Info().String())
+	return d, nil
+}
+
+// register makes what a job trained available. The queue calls it, perhaps twice; the
+// registry makes one version of a job.
+func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, error) {
+	v := adapters.Version{Ref: adapters.Ref{Name: f.Job.Name}, Kind: adapters.KindAdapter, Base: f.Job.Model,
+		Files: map[string]adapters.File{}, Labels: f.Labels, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID, CreatedAt: time.Now()}
+	for name, file := range f.Files {
+		v.Files[name] = adapters.File{Digest: file.Digest, Size: file.Size}
+	}
+	base, err := p.shelf.open(ctx, f.Job.Model)
+	if err != nil {
+		return tuning.Result{}, err
+	}
+	defer func() { _ = base.Close() }() // read only
+	v.BaseDigest = base.Digest
+	if f.Job.Kind == tuning.Full {
+		v.Kind = adapters.KindVariant
+	} else {
+		a, err := p.registry.Open(ctx, v, base.Layout)
+		if err != nil {
+			return tuning.Result{}, err
+		}
+		if _, err := base.Prepare(v.Ref, a); err != nil {
+			return tuning.Result{}, err
+		}
+		v.Rank, v.Targets = a.Rank(), a.Targets()
+	}
+	v, err = p.registry.Register(ctx, v)
+	if err != nil {
+		return tuning.Result{}, err
+	}
+	p.log.Info("registered", "version", v.String(), "kind", v.Kind, "job", f.Job.ID)
+	return tuning.Result{Adapter: v.String(), Digest: v.Digest, Kind: v.Kind}, nil
+}
