@@ -67,6 +67,7 @@ func open(ctx context.Context, c *config) (*parts, error) {
 		return nil, errors.Join(err, p.shut())
 	}
 	p.close = append(p.close, p.queue.Close)
+	p.registry.Changed = p.announce
 	return p, nil
 }
 
@@ -121,6 +122,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	g.Go(func() error { return engine.Run(below) })
 	g.Go(func() error { return p.queue.Run(below) })
 	g.Go(func() error { return p.refresh(below) })
+	g.Go(func() error { return p.collect(below, rows) })
 	g.Go(func() error { return load(front, c, p, engine) })
 	if worker && c.workers > 0 {
 		g.Go(func() error { return p.work(front, c) })
@@ -157,20 +159,84 @@ func stopping(ctx context.Context, err error) error {
 	return err
 }
 
-// refresh takes in what other processes register.
+// topic is what processes announce a changed name of the registry under.
+const topic = "adapters"
+
+// refresh takes in what other processes register: when they say so, and now and then
+// in case that was missed.
 func (p *parts) refresh(ctx context.Context) error {
+	news, stop := p.queue.Hear(topic)
+	defer stop()
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-news:
 		case <-tick.C:
-			if err := p.registry.Refresh(ctx); err != nil && ctx.Err() == nil {
-				p.log.Error("adapters not refreshed", "error", err)
+		}
+		if err := p.registry.Refresh(ctx); err != nil && ctx.Err() == nil {
+			p.log.Error("adapters not refreshed", "error", err)
+		}
+	}
+}
+
+// announce tells other processes that a name has changed. It is a hint: they look for
+// themselves too.
+func (p *parts) announce(name string) {
+	ctx, stop := context.WithTimeout(context.Background(), time.Second)
+	defer stop()
+	if err := p.queue.Announce(ctx, topic, name); err != nil {
+		p.log.Debug("change not announced", "name", name, "error", err)
+	}
+}
+
+// collect removes, a day after they were written, the blobs that nothing refers to:
+// what was deleted, and what half-done work left.
+func (p *parts) collect(ctx context.Context, rows *datasets.Service) error {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		used, err := p.used(ctx, rows)
+		if err == nil {
+			var done queue.Collected
+			if done, err = p.queue.Collect(ctx, func(digest string) bool { return used[digest] }, 24*time.Hour); err == nil {
+				p.log.Info("collected", "blobs", done.Blobs, "bytes", done.Bytes)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("blobs not collected", "error", err)
+		}
+	}
+}
+
+// used lists the blobs that adapters, variants and datasets consist of.
+func (p *parts) used(ctx context.Context, rows *datasets.Service) (map[string]bool, error) {
+	if err := p.registry.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	all, err := rows.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	used := map[string]bool{}
+	for _, d := range all {
+		used[d.Canonical] = true
+	}
+	for _, s := range p.registry.List(ctx) {
+		for _, v := range s.Versions {
+			for _, f := range v.Files {
+				used[f.Digest] = true
 			}
 		}
 	}
+	return used, nil
 }
 
 // openDevice opens the backend, downloading a plugin once where auto needs one.
