@@ -4,8 +4,6 @@ import (
 	"testing"
 )
 
-func workerProcess(string) int { return 0 }
-
 func TestAJobIsRunOnceAndRegistered(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *site) {
 		tr := s.trainer(10, 4)

@@ -138,6 +138,16 @@ func (c bufferedConn) Close() error { return errors.Join(c.near.Close(), c.Conn.
 func (m *mini) flush()   { m.m.FlushAll() }
 func (m *mini) restart() { m.m.FlushAll() }
 
+// tcp is a miniredis that other processes can reach.
+type tcp struct {
+	addr string
+	m    *miniredis.Miniredis
+}
+
+func (r tcp) dial() (net.Conn, error) { return net.Dial("tcp", r.addr) }
+func (r tcp) flush()                  { r.m.FlushAll() }
+func (r tcp) restart()                { r.m.FlushAll() }
+
 // realRedis is a redis-server process.
 type realRedis struct {
 	t    *testing.T
