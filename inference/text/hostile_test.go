@@ -9,7 +9,6 @@ import (
 	"unicode/utf8"
 )
 
-
 // TestHostileText: whatever the text, an encoding has ids of the vocabulary and a
 // type for each. A quadratic step anywhere would not end within the test's time.
 func TestHostileText(t *testing.T) {
