@@ -2,6 +2,7 @@ package inference
 
 import (
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -12,15 +13,8 @@ import (
 // execute runs one batch on the device and answers its items. It runs on the owner's
 // goroutine.
 func (e *Engine) execute(batch []*item) {
-	batch, adapters, err := e.seat(batch)
-	if err == nil && len(batch) == 0 {
-		return
-	}
 	start := time.Now()
-	var rows [][]float32
-	if err == nil {
-		rows, err = e.forward(batch, adapters)
-	}
+	batch, rows, err := e.attempt(batch)
 	ran := time.Since(start)
 	for i, it := range batch {
 		r := result{index: it.index, err: err, queued: start.Sub(it.since), ran: ran}
@@ -29,6 +23,23 @@ func (e *Engine) execute(batch []*item) {
 		}
 		it.answer <- r
 	}
+}
+
+// attempt seats and runs what it can of a batch. A panic is an error of this batch
+// and of nothing else: the process has other callers.
+func (e *Engine) attempt(batch []*item) (seated []*item, rows [][]float32, err error) {
+	seated = batch
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("batch of %d: panic: %v\n%s", len(seated), p, debug.Stack())
+		}
+	}()
+	seated, adapters, err := e.seat(batch)
+	if err != nil || len(seated) == 0 {
+		return seated, nil, err
+	}
+	rows, err = e.forward(seated, adapters)
+	return seated, rows, err
 }
 
 // seat makes the adapters of a batch resident. Texts whose adapter finds no free

@@ -47,6 +47,7 @@ type Engine struct {
 	queue  *queue
 	orders chan func()
 	want   chan func()
+	over   chan struct{} // closed when Run returns
 	host   *hostCache
 
 	placing flight[*served]
@@ -79,7 +80,7 @@ type served struct {
 
 // New makes an engine; bases are added with Load, and nothing is answered before Run.
 func New(o Options) *Engine {
-	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), orders: make(chan func()), want: make(chan func(), 256),
+	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}),
 		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, host: newHostCache(o.HostBytes)}
 	e.loading("starting")
 	return e
@@ -185,6 +186,7 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 // Run owns the device until ctx ends: it runs batches, and between them what other
 // goroutines ask of the device. Requests that still wait then are refused.
 func (e *Engine) Run(ctx context.Context) error {
+	defer close(e.over)
 	var compiler sync.WaitGroup
 	compiler.Go(func() { e.compile(ctx) })
 	defer compiler.Wait()
@@ -222,6 +224,8 @@ func (e *Engine) do(ctx context.Context, f func()) error {
 	case e.orders <- func() { f(); close(done) }:
 		<-done
 		return nil
+	case <-e.over:
+		return ErrBusy
 	case <-ctx.Done():
 		return ctx.Err()
 	}
