@@ -7,8 +7,9 @@
 //	                                 ids → decoder → text
 //
 // Ids equal those of the reference libraries (tokenizers, sentencepiece) for every
-// string; whatever a file asks for that is not implemented is an error at loading
-// that names it, never a guess. Folders without a tokenizer.json (vocab.txt,
+// string; the one exception is rare characters in a Split expression that has no
+// code of its own (pattern.go). Whatever a file asks for that is not implemented is
+// an error at loading that names it, never a guess. Folders without a tokenizer.json (vocab.txt,
 // vocab.json and merges.txt, spiece.model, Marian's pair) are read into the same
 // pipeline.
 //
