@@ -10,8 +10,6 @@ import (
 	"os"
 	"strings"
 	"time"
-
-	"lorikeet/adapters/invalid"
 )
 
 // minRate is how many bytes a second a body must bring, on the whole. It is far
@@ -164,12 +162,11 @@ func plainEncoding(h http.Header) error {
 
 // upload is a body that a handler reads as it arrives.
 type upload struct {
-	Media   string // the media type, without parameters; "" when none was sent
-	Size    int64  // as announced; -1 when not
-	Body    io.Reader
-	r       *incoming
-	limits  Limits
-	tempDir string
+	Media  string // the media type, without parameters; "" when none was sent
+	Size   int64  // as announced; -1 when not
+	Body   io.Reader
+	r      *incoming
+	limits Limits
 }
 
 func newUpload(r *incoming) upload {
@@ -181,7 +178,7 @@ func newUpload(r *incoming) upload {
 	if r.Body != nil {
 		body = r.Body
 	}
-	return upload{Media: media, Size: r.ContentLength, Body: body, r: r, limits: r.limits, tempDir: r.limits.TempDir}
+	return upload{Media: media, Size: r.ContentLength, Body: body, r: r, limits: r.limits}
 }
 
 // json reads the upload as a JSON object, for the operations that take either.
@@ -203,6 +200,3 @@ func (u upload) within(most int64) (io.Reader, error) {
 	}
 	return limited(u.Body, most), nil
 }
-
-// errEmpty is the fault of an upload with nothing in it.
-func errEmpty(field string) error { return invalid.Field(field, "is empty; send the file as the body") }

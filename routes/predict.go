@@ -3,6 +3,7 @@ package routes
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,15 +38,39 @@ type predict struct {
 
 // predictRequest asks for the classes, or the values, of some texts.
 type predictRequest struct {
-	Model    string    `json:"model,omitempty" example:"bert"`            // a base, a variant, or an adapter (which stands for its base with it); may be left out when there is only one base
-	Adapter  *string   `json:"adapter,omitempty" example:"imdb"`          // the current version, or "imdb@3"; null: the bare base
-	Inputs   inputs    `json:"inputs" swaggertype:"object"`               // one text, a list of texts, or a list of {"text","text_pair"}
-	Adapters []*string `json:"adapters,omitempty" example:"imdb"`         // one per input, null for the bare base; excludes adapter
-	TopK     *int      `json:"top_k,omitempty" example:"2"`               // how many of the scores to return; default all
-	Logits   bool      `json:"logits,omitempty" example:"false"`          // return the logits too
-	Truncate *bool     `json:"truncate,omitempty" example:"true"`         // cut what is too long for the model (default), or refuse it
-	Header   string    `json:"-" header:"X-Adapter" swaggerignore:"true"` // the adapter, when the body names none
+	Model    string    `json:"model,omitempty" example:"bert"`                        // a base, a variant, or an adapter (which stands for its base with it); may be left out when there is only one base
+	Adapter  choice    `json:"adapter,omitempty" example:"imdb" swaggertype:"string"` // the current version, or "imdb@3"; null: the bare base
+	Inputs   inputs    `json:"inputs" swaggertype:"object"`                           // one text, a list of texts, or a list of {"text","text_pair"}
+	Adapters []*string `json:"adapters,omitempty" example:"imdb"`                     // one per input, null for the bare base; excludes adapter
+	TopK     *int      `json:"top_k,omitempty" example:"2"`                           // how many of the scores to return; default all
+	Logits   bool      `json:"logits,omitempty" example:"false"`                      // return the logits too
+	Truncate *bool     `json:"truncate,omitempty" example:"true"`                     // cut what is too long for the model (default), or refuse it
+	Header   string    `json:"-" header:"X-Adapter" swaggerignore:"true"`             // the adapter, when the body names none
 } // @name PredictRequest
+
+// choice is an adapter's name, null for the bare base, or nothing said.
+type choice struct {
+	said bool
+	name string // "" with said: null
+}
+
+// UnmarshalJSON tells null from nothing: a header must not override either.
+func (c *choice) UnmarshalJSON(data []byte) error {
+	c.said = true
+	if string(data) == "null" {
+		return nil
+	}
+	if first(data) != '"' {
+		return &invalid.Fault{Reason: "must be the name of an adapter, or null for the bare base"}
+	}
+	if err := json.Unmarshal(data, &c.name); err != nil {
+		return err
+	}
+	if c.name == "" {
+		return &invalid.Fault{Reason: "is empty; name an adapter, or say null for the bare base"}
+	}
+	return nil
+}
 
 // prediction is the answer to a predictRequest; one result per input, in order.
 type prediction struct {
@@ -177,16 +202,16 @@ func (p predict) request(ctx context.Context, in predictRequest) (inference.Requ
 	if in.TopK != nil && *in.TopK < 1 {
 		fault("top_k", "must be at least 1, not %d", *in.TopK)
 	}
-	adapter := in.Header
-	if in.Adapter != nil {
-		adapter = *in.Adapter
-		faults = append(faults, checkRef("adapter", adapter))
-	} else if adapter != "" && in.Adapters == nil {
-		faults = append(faults, checkRef("X-Adapter", adapter))
+	adapter, field := in.Header, "X-Adapter"
+	if in.Adapter.said {
+		adapter, field = in.Adapter.name, "adapter"
+	}
+	if adapter != "" && in.Adapters == nil {
+		faults = append(faults, checkRef(field, adapter))
 	}
 	if in.Adapters != nil {
 		adapter = ""
-		if in.Adapter != nil {
+		if in.Adapter.name != "" {
 			fault("adapters", "excludes adapter; send one of the two")
 		}
 		if len(in.Adapters) != len(in.Inputs) {

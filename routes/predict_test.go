@@ -92,6 +92,14 @@ func TestPredictAnswers(t *testing.T) {
 			t.Errorf("adapter %+v", p.Adapter)
 		}
 	})
+	t.Run("with the bare base when the body says null, whatever the header says", func(t *testing.T) {
+		s := s.on(t)
+		var p prediction
+		s.want(200, "POST", "/predict", `{"model":"bert","adapter":null,"inputs":"a"}`, "X-Adapter", "imdb@1").into(&p)
+		if p.Adapter != nil {
+			t.Errorf("adapter %+v", p.Adapter)
+		}
+	})
 	t.Run("for the only base when none is named", func(t *testing.T) {
 		s := s.on(t)
 		var p prediction
@@ -111,36 +119,42 @@ func TestPredictRefuses(t *testing.T) {
 		fields []string
 		body   string
 	}{
-		"nothing":                  {400, "malformed_json", []string{""}, ``},
-		"half an object":           {400, "malformed_json", []string{""}, `{"model":"bert",`},
-		"two objects":              {400, "malformed_json", []string{""}, `{"inputs":"a"}{}`},
-		"a byte that is no UTF-8":  {400, "malformed_json", []string{""}, "{\"inputs\":\"\xff\"}"},
-		"a list":                   {422, "invalid", []string{""}, `["a"]`},
-		"null":                     {422, "invalid", []string{""}, `null`},
-		"unknown fields":           {400, "unknown_field", []string{"modle", "x"}, `{"modle":"bert","inputs":"a","x":{"y":[1]}}`},
-		"a field in capitals":      {400, "unknown_field", []string{"Inputs"}, `{"Inputs":"a"}`},
-		"a field given twice":      {400, "unknown_field", []string{"model"}, `{"model":"bert","model":"bert","inputs":"a"}`},
-		"an unknown field inside":  {400, "unknown_field", []string{"inputs[1].pair"}, `{"inputs":["a",{"text":"b","pair":"c"}]}`},
-		"wrong types, all at once": {422, "invalid", []string{"model", "inputs[0]", "inputs[1].text", "top_k", "logits"}, `{"model":1,"inputs":[2,{"text":3}],"top_k":1.5,"logits":"yes"}`},
-		"inputs of a wrong type":   {422, "invalid", []string{"inputs"}, `{"inputs":{"text":"a"}}`},
-		"an input without a text":  {422, "invalid", []string{"inputs[0].text"}, `{"inputs":[{"text_pair":"a"}]}`},
-		"half a surrogate pair":    {422, "invalid", []string{"inputs[0]"}, `{"inputs":["\ud83d"]}`},
-		"no inputs":                {422, "invalid", []string{"inputs"}, `{"model":"bert"}`},
-		"an empty list":            {422, "invalid", []string{"inputs"}, `{"model":"bert","inputs":[]}`},
-		"too many inputs":          {422, "invalid", []string{"inputs"}, `{"model":"bert","inputs":["1","2","3","4","5","6","7","8","9"]}`},
-		"top_k of zero":            {422, "invalid", []string{"top_k"}, `{"model":"bert","inputs":"a","top_k":0}`},
-		"adapter with adapters":    {422, "invalid", []string{"adapters"}, `{"model":"bert","inputs":"a","adapter":"imdb","adapters":[null]}`},
-		"too few adapters":         {422, "invalid", []string{"adapters"}, `{"model":"bert","inputs":["a","b"],"adapters":[null]}`},
-		"an ill-formed adapter":    {422, "invalid", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":"imdb@zero"}`},
-		"an adapter that is empty": {422, "invalid", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":""}`},
-		"an unknown model":         {404, "model_not_found", []string{"model"}, `{"model":"brt","inputs":"a"}`},
-		"an unknown adapter":       {404, "adapter_not_found", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":"imbd"}`},
-		"an unknown version":       {404, "adapter_not_found", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":"imdb@9"}`},
-		"a base with no head":      {422, "no_head", []string{"adapter"}, `{"model":"nothead","inputs":"a"}`},
+		"nothing":                    {400, "malformed_json", []string{""}, ``},
+		"half an object":             {400, "malformed_json", []string{""}, `{"model":"bert",`},
+		"two objects":                {400, "malformed_json", []string{""}, `{"inputs":"a"}{}`},
+		"a byte that is no UTF-8":    {400, "malformed_json", []string{""}, "{\"inputs\":\"\xff\"}"},
+		"a list":                     {422, "invalid", []string{""}, `["a"]`},
+		"null":                       {422, "invalid", []string{""}, `null`},
+		"unknown fields":             {400, "unknown_field", []string{"modle", "x"}, `{"modle":"bert","inputs":"a","x":{"y":[1]}}`},
+		"a field in capitals":        {400, "unknown_field", []string{"Inputs"}, `{"Inputs":"a"}`},
+		"a field given twice":        {400, "unknown_field", []string{"model"}, `{"model":"bert","model":"bert","inputs":"a"}`},
+		"an unknown field inside":    {400, "unknown_field", []string{"inputs[1].pair"}, `{"inputs":["a",{"text":"b","pair":"c"}]}`},
+		"wrong types, all at once":   {422, "invalid", []string{"model", "inputs[0]", "inputs[1].text", "top_k", "logits"}, `{"model":1,"inputs":[2,{"text":3}],"top_k":1.5,"logits":"yes"}`},
+		"inputs of a wrong type":     {422, "invalid", []string{"inputs"}, `{"inputs":{"text":"a"}}`},
+		"an input without a text":    {422, "invalid", []string{"inputs[0].text"}, `{"inputs":[{"text_pair":"a"}]}`},
+		"half a surrogate pair":      {422, "invalid", []string{"inputs[0]"}, `{"inputs":["\ud83d"]}`},
+		"no inputs":                  {422, "invalid", []string{"inputs"}, `{"model":"bert"}`},
+		"an empty list":              {422, "invalid", []string{"inputs"}, `{"model":"bert","inputs":[]}`},
+		"too many inputs":            {422, "invalid", []string{"inputs"}, `{"model":"bert","inputs":["1","2","3","4","5","6","7","8","9"]}`},
+		"top_k of zero":              {422, "invalid", []string{"top_k"}, `{"model":"bert","inputs":"a","top_k":0}`},
+		"adapter with adapters":      {422, "invalid", []string{"adapters"}, `{"model":"bert","inputs":"a","adapter":"imdb","adapters":[null]}`},
+		"too few adapters":           {422, "invalid", []string{"adapters"}, `{"model":"bert","inputs":["a","b"],"adapters":[null]}`},
+		"an ill-formed adapter":      {422, "invalid", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":"imdb@zero"}`},
+		"an adapter in the header":   {422, "invalid", []string{"X-Adapter"}, `{"inputs":"a"}`},
+		"an adapter that is no name": {422, "invalid", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":1}`},
+		"an adapter that is empty":   {422, "invalid", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":""}`},
+		"an unknown model":           {404, "model_not_found", []string{"model"}, `{"model":"brt","inputs":"a"}`},
+		"an unknown adapter":         {404, "adapter_not_found", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":"imbd"}`},
+		"an unknown version":         {404, "adapter_not_found", []string{"adapter"}, `{"model":"bert","inputs":"a","adapter":"imdb@9"}`},
+		"a base with no head":        {422, "no_head", []string{"adapter"}, `{"model":"nothead","inputs":"a"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s.on(t)
-			p := s.want(c.status, "POST", "/predict", c.body).problem()
+			header := ""
+			if strings.HasSuffix(name, "in the header") {
+				header = "../x"
+			}
+			p := s.want(c.status, "POST", "/predict", c.body, "X-Adapter", header).problem()
 			if p.Code != c.code || !slices.Equal(p.fields(), c.fields) {
 				t.Errorf("code %s, fields %q; want %s, %q: %s", p.Code, p.fields(), c.code, c.fields, p.Detail)
 			}

@@ -72,7 +72,8 @@ func share(v *tuning.Source) (share float64, ok bool, err error) {
 	if v == nil || v.ID != "" || v.Rows != nil || v.HF != "" {
 		return 0, false, nil
 	}
-	if err := json.Unmarshal(v.Split, &share); err != nil || share <= 0 || share >= 1 {
+	share, ok = v.Share()
+	if !ok || share <= 0 || share >= 1 {
 		return 0, false, invalid.Field("validation.split", "must be a number between 0 and 1: the share of the rows to hold back")
 	}
 	return share, true, nil
