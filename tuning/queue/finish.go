@@ -108,14 +108,14 @@ func jobError(err error) *tuning.JobError {
 	var own interface{ JobError() tuning.JobError }
 	e := tuning.JobError{Code: codeFailed, Message: err.Error()}
 	switch {
-	case errors.As(err, &own):
-		e = own.JobError()
-	case invalid.Is(err):
-		e.Code = codeInvalid
 	case errors.Is(err, store.ErrNoSpace):
 		e.Code, e.Hint = codeNoSpace, "free disk space where the service keeps its data"
 	case errors.Is(err, store.ErrCorrupt):
 		e.Code, e.Hint = codeCorrupt, "upload the dataset again and submit a new job"
+	case errors.As(err, &own):
+		e = own.JobError()
+	case invalid.Is(err):
+		e.Code = codeInvalid
 	}
 	const most = 4000
 	if len(e.Message) > most {

@@ -1,0 +1,7 @@
+//go:build darwin || dragonfly || freebsd || netbsd || openbsd
+
+package child
+
+import "syscall"
+
+func dieWithParent(*syscall.SysProcAttr) {}
