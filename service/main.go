@@ -27,7 +27,7 @@ func main() {
 	var code exitCode
 	switch {
 	case errors.As(err, &code):
-		os.Exit(int(code))
+		os.Exit(int(code)) // 0 too
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "lorikeet:", err)
 		os.Exit(1)
@@ -69,7 +69,7 @@ Every flag is also an environment variable: --max-batch-tokens is LORIKEET_MAX_B
 			RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), c, false) }},
 		&cobra.Command{Use: "worker", Short: "Run a worker alone: it takes jobs from --redis and --store", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return work(cmd.Context(), c) }},
-		childCommand(c),
+		attemptCommand(c),
 		backendCommand(c),
 		versionCommand(c),
 		healthCommand(c),

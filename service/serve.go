@@ -125,7 +125,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	g.Go(func() error { return p.collect(below, rows) })
 	g.Go(func() error { return load(front, c, p, engine) })
 	if worker && c.workers > 0 {
-		g.Go(func() error { return p.work(front, c) })
+		g.Go(func() error { return p.work(front, c, dev.Info().Backend) })
 	}
 	return g.Wait()
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -11,8 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lorikeet/inference"
-	"lorikeet/inference/device"
 	"lorikeet/tuning"
+	"lorikeet/tuning/child"
 	"lorikeet/tuning/queue"
 	"lorikeet/tuning/train"
 )
@@ -27,6 +29,14 @@ func work(ctx context.Context, c *config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.shut()) }()
+	// Opened once to install what is missing and to say what there is; the attempts
+	// open it for themselves.
+	d, err := openDevice(ctx, c, p.log)
+	if err != nil {
+		return err
+	}
+	backend := d.Info().Backend
+	d.Close()
 	below, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	g, below := errgroup.WithContext(below)
@@ -34,34 +44,53 @@ func work(ctx context.Context, c *config) (err error) {
 	g.Go(func() error { return p.refresh(below) })
 	g.Go(func() error {
 		defer stop()
-		return p.work(ctx, c)
+		return p.work(ctx, c, backend)
 	})
 	return g.Wait()
 }
 
 // work takes jobs until ctx ends, and returns when none trains any more.
-func (p *parts) work(ctx context.Context, c *config) error {
-	d, err := openDevice(ctx, c, p.log)
+func (p *parts) work(ctx context.Context, c *config, backend string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	attempts := child.Trainer(child.Options{Log: p.log, Command: func(tuning.Task) *exec.Cmd {
+		args := []string{"attempt", "--backend", backend, "--data", c.data, "--log-format", c.logFormat, "--log-level", c.logLevel}
+		for _, b := range c.bases {
+			args = append(args, "--base", b)
+		}
+		return exec.Command(self, args...) //nolint:gosec // this program itself; nothing a caller sends is in args
+	}})
+	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers})
 	if err != nil {
 		return err
 	}
-	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: trainer(p.shelf, d).Train, Class: c.class,
-		Dir: filepath.Join(c.data, "work"), Slots: c.workers})
-	if err != nil {
-		return err
-	}
-	p.log.Info("worker", "class", c.class, "jobs", c.workers)
+	p.log.Info("worker", "class", c.class, "jobs", c.workers, "backend", backend)
 	return w.Run(ctx)
 }
 
-func trainer(s *shelf, d *device.Device) *train.Trainer {
-	return &train.Trainer{Backend: d.Backend, Log: s.log, CheckpointEvery: 30 * time.Second,
-		Base: func(ctx context.Context, name string) (*inference.Base, error) { return s.open(ctx, name) }}
-}
-
-// childCommand is one attempt at a job in a process of its own: if it runs out of
-// memory, one attempt has failed, and the device is free when it is over.
-func childCommand(c *config) *cobra.Command {
+// attemptCommand is the child's side of one attempt at a job.
+func attemptCommand(c *config) *cobra.Command {
 	return &cobra.Command{Use: "attempt", Hidden: true, Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return fmt.Errorf("not yet %v", tuning.ErrStopped) }}
+		Short: "Make one attempt at a job; started by a worker, which speaks to it on standard input and output",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := context.WithoutCancel(cmd.Context()) // a signal asks for a checkpoint, see child.Serve
+			code := child.Serve(ctx, os.Stdin, os.Stdout, func(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
+				log := c.logger()
+				s, err := newShelf(c, log)
+				if err != nil {
+					return tuning.Outcome{}, err
+				}
+				d, err := openDevice(ctx, c, log)
+				if err != nil {
+					return tuning.Outcome{}, err
+				}
+				defer d.Close()
+				t := &train.Trainer{Backend: d.Backend, Log: log, CheckpointEvery: 30 * time.Second,
+					Base: func(ctx context.Context, name string) (*inference.Base, error) { return s.open(ctx, name) }}
+				return t.Train(ctx, task, r)
+			})
+			return exitCode(code)
+		}}
 }
