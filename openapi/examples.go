@@ -47,7 +47,7 @@ func illustrate(doc *openapi3.T) error {
 
 // problems are examples of errors, by status.
 var problems = map[string]any{
-	"400": problem("Unknown field", 400, "unknown_field", `modle: unknown field; did you mean "model"?`, "modle"),
+	"400": problem("Unknown field", 400, "unknown_field", `mdoel: unknown field; did you mean "model"?`, "mdoel"),
 	"404": problem("Adapter not found", 404, "adapter_not_found", `no such adapter: "imdb@9" does not exist; versions: 1, 2, 3`, "adapter"),
 	"409": problem("Job is over", 409, "job_over", "the job is over: it succeeded", "id"),
 	"413": problem("Body too large", 413, "body_too_large", "the body is too large: at most 32 MiB are accepted here", ""),

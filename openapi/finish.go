@@ -33,11 +33,6 @@ func ref(name string) *openapi3.SchemaRef {
 
 func inline(s *openapi3.Schema) *openapi3.SchemaRef { return openapi3.NewSchemaRef("", s) }
 
-// anything is a JSON value of any type.
-func anything(about string) *openapi3.SchemaRef {
-	return inline(&openapi3.Schema{Description: about})
-}
-
 func text(about string) *openapi3.SchemaRef {
 	return inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Description: about})
 }

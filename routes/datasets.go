@@ -131,7 +131,7 @@ func (d datasetRoutes) part(u upload, body io.Reader, format, name *string) (io.
 	}
 	for {
 		p, err := form.NextPart()
-		if err == io.EOF { //nolint:errorlint // NextPart returns it bare
+		if err == io.EOF {
 			return nil, invalid.Field("file", "is missing from the form (curl: -F file=@FILE)")
 		}
 		if err != nil {
@@ -175,11 +175,11 @@ func (f *formFile) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if err != io.EOF { //nolint:errorlint // multipart returns it bare
+	if err != io.EOF {
 		return n, badForm(err)
 	}
 	switch next, err := f.form.NextPart(); {
-	case err == io.EOF: //nolint:errorlint // as above
+	case err == io.EOF:
 		f.end = io.EOF
 	case err != nil:
 		f.end = badForm(err)

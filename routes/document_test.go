@@ -188,7 +188,7 @@ func TestPolymorphicFields(t *testing.T) {
 		`{"inputs":"a"}`: true, `{"inputs":["a","b"]}`: true, `{"inputs":[{"text":"a","text_pair":"b"},"c"]}`: true,
 		`{"inputs":["a","b"],"adapter":null,"adapters":["x",null],"top_k":null}`: true,
 		`{}`: false, `{"inputs":1}`: false, `{"inputs":["a",1]}`: false, `{"inputs":[{"text_pair":"b"}]}`: false,
-		`{"inputs":[{"text":"a","pair":"b"}]}`: false, `{"inputs":"a","modle":"b"}`: false,
+		`{"inputs":[{"text":"a","pair":"b"}]}`: false, `{"inputs":"a","mdoel":"b"}`: false,
 	} {
 		check("PredictRequest", text, fits)
 		// The document and the decoder take and refuse the same.

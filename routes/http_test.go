@@ -211,7 +211,7 @@ func TestRanking(t *testing.T) {
 func TestNearest(t *testing.T) {
 	known := []string{"model", "adapter", "top_k", "truncate"}
 	for given, want := range map[string]string{
-		"modle": "model", "topK": "top_k", "Adapter": "adapter", "truncated": "truncate", "zebra": "", "x": "", "": "",
+		"mdoel": "model", "topK": "top_k", "Adapter": "adapter", "truncated": "truncate", "zebra": "", "x": "", "": "",
 	} {
 		if got := nearest(given, known); got != want {
 			t.Errorf("nearest to %q is %q, want %q", given, got, want)

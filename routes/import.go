@@ -221,7 +221,7 @@ func (a adapterRoutes) fromForm(u upload, got *arrival) error {
 	seen := map[string]bool{}
 	for {
 		p, err := form.NextPart()
-		if err == io.EOF { //nolint:errorlint // NextPart returns it bare
+		if err == io.EOF {
 			break
 		}
 		if err != nil {

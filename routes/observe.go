@@ -123,7 +123,7 @@ func (h *Handler) recovered(v *visit, r *http.Request) {
 	if p == nil {
 		return
 	}
-	if p == http.ErrAbortHandler { //nolint:errorlint // compared by identity, as net/http does
+	if p == http.ErrAbortHandler {
 		panic(p)
 	}
 	v.err = fmt.Errorf("panic: %v", p)

@@ -125,7 +125,7 @@ func TestPredictRefuses(t *testing.T) {
 		"a byte that is no UTF-8":    {400, "malformed_json", []string{""}, "{\"inputs\":\"\xff\"}"},
 		"a list":                     {422, "invalid", []string{""}, `["a"]`},
 		"null":                       {422, "invalid", []string{""}, `null`},
-		"unknown fields":             {400, "unknown_field", []string{"modle", "x"}, `{"modle":"bert","inputs":"a","x":{"y":[1]}}`},
+		"unknown fields":             {400, "unknown_field", []string{"mdoel", "x"}, `{"mdoel":"bert","inputs":"a","x":{"y":[1]}}`},
 		"a field in capitals":        {400, "unknown_field", []string{"Inputs"}, `{"Inputs":"a"}`},
 		"a field given twice":        {400, "unknown_field", []string{"model"}, `{"model":"bert","model":"bert","inputs":"a"}`},
 		"an unknown field inside":    {400, "unknown_field", []string{"inputs[1].pair"}, `{"inputs":["a",{"text":"b","pair":"c"}]}`},

@@ -47,6 +47,8 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were still in flight when the grace ended: %w", err), server.Close())
 	}
-	<-failed // http.ErrServerClosed: the goroutine above is over
+	if closed := <-failed; !errors.Is(closed, http.ErrServerClosed) {
+		err = errors.Join(err, closed)
+	}
 	return err
 }
