@@ -49,6 +49,22 @@ func object(about string, required []string, fields map[string]*openapi3.SchemaR
 	return inline(&openapi3.Schema{Type: &openapi3.Types{"object"}, Description: about, Required: required, Properties: fields})
 }
 
+func atLeastOne(list *openapi3.SchemaRef) *openapi3.SchemaRef {
+	list.Value.MinItems = 1
+	return list
+}
+
+// The names that adapters.CheckName takes, alone and with a version.
+const (
+	namePattern = `^[a-z0-9][a-z0-9._-]{0,63}$`
+	refPattern  = `^[a-z0-9][a-z0-9._-]{0,63}(@[1-9][0-9]*)?$`
+)
+
+func named(s *openapi3.SchemaRef) *openapi3.SchemaRef {
+	s.Value.Pattern = namePattern
+	return s
+}
+
 func nullable(s *openapi3.SchemaRef) *openapi3.SchemaRef {
 	if s.Ref != "" { // in 3.0 nothing may stand beside a reference
 		return inline(&openapi3.Schema{AllOf: openapi3.SchemaRefs{s}, Nullable: true})
@@ -97,7 +113,7 @@ func polymorphic(doc *openapi3.T) error {
 	}
 	for _, c := range []change{
 		{"PredictRequest", "inputs", oneOf("one text, a list of texts, or a list of objects; a list of two strings is two texts, not a pair",
-			text("one text"), listOf(oneOf("", text("one text"), ref("Input")), "one result comes back for each"))},
+			text("one text"), atLeastOne(listOf(oneOf("", text("one text"), ref("Input")), "one result comes back for each")))},
 		{"PredictRequest", "adapters", listOf(nullable(text("")), "one for each input, null for the bare base; excludes adapter")},
 		{"RowSource", "rows", listOf(rawRow, "the rows themselves")},
 		{"RowSource", "split", oneOf("beside hf the name of the split; as validation the share of the training rows to hold back",
@@ -115,6 +131,23 @@ func polymorphic(doc *openapi3.T) error {
 			return fmt.Errorf("openapi: schema %s has no field %s", c.schema, c.field)
 		}
 		s.Properties[c.field] = c.to
+	}
+	for _, c := range []struct{ schema, field, pattern string }{
+		{"PredictRequest", "model", refPattern}, {"PredictRequest", "adapter", refPattern},
+		{"TuneRequest", "name", namePattern}, {"AdapterSource", "name", namePattern}, {"AdapterSource", "model", namePattern},
+	} {
+		s, err := schema(doc, c.schema)
+		if err != nil {
+			return err
+		}
+		s.Properties[c.field].Value.Pattern = c.pattern
+	}
+	for _, c := range []struct{ schema, field string }{{"PredictRequest", "top_k"}, {"RollbackRequest", "version"}, {"EarlyStopping", "patience"}} {
+		s, err := schema(doc, c.schema)
+		if err != nil {
+			return err
+		}
+		s.Properties[c.field].Value.Min = openapi3.Ptr(1.0)
 	}
 	for name, required := range map[string][]string{
 		"TuneRequest": {"dataset", "model", "name"}, // the kind stands in the path
@@ -168,8 +201,8 @@ func bodies(op *openapi3.Operation) {
 	case "createAdapter":
 		op.RequestBody.Value.Content["multipart/form-data"] = openapi3.NewMediaType().WithSchemaRef(
 			object("", []string{"name", "adapter_config.json", "adapter_model.safetensors"}, map[string]*openapi3.SchemaRef{
-				"name":                      text("name of the adapter"),
-				"model":                     text("its base; may be left out when there is only one"),
+				"name":                      named(text("name of the adapter")),
+				"model":                     named(text("its base; may be left out when there is only one")),
 				"adapter_config.json":       file("PEFT's configuration"),
 				"adapter_model.safetensors": file("PEFT's weights"),
 			}))

@@ -178,7 +178,7 @@ func (a adapterRoutes) get(ctx context.Context, in adapterRequest) (adapterSerie
 //	@Tags			adapters
 //	@Produce		json
 //	@Param			name	path		string	true	"the adapter"
-//	@Param			v		path		int		true	"the version"
+//	@Param			v		path		int		true	"the version"	minimum(1)
 //	@Success		200		{object}	adapterVersion
 //	@Failure		default	{object}	Problem
 //	@Router			/adapters/{name}/versions/{v} [get]
@@ -205,7 +205,7 @@ func (a adapterRoutes) find(ctx context.Context, in versionRequest) (adapters.Ve
 //	@Tags			adapters
 //	@Produce		json
 //	@Param			name	path		string	true	"the adapter"
-//	@Param			v		path		int		true	"the version"
+//	@Param			v		path		int		true	"the version"	minimum(1)
 //	@Success		200		{object}	adapterVersion
 //	@Failure		default	{object}	Problem
 //	@Router			/adapters/{name}/versions/{v}/load [post]
@@ -221,7 +221,7 @@ func (a adapterRoutes) load(ctx context.Context, in versionRequest) (adapterVers
 //	@Tags			adapters
 //	@Produce		json
 //	@Param			name	path		string	true	"the adapter"
-//	@Param			v		path		int		true	"the version"
+//	@Param			v		path		int		true	"the version"	minimum(1)
 //	@Success		200		{object}	adapterVersion
 //	@Failure		default	{object}	Problem
 //	@Router			/adapters/{name}/versions/{v}/unload [post]
@@ -237,7 +237,7 @@ func (a adapterRoutes) unload(ctx context.Context, in versionRequest) (adapterVe
 //	@Tags			adapters
 //	@Produce		json
 //	@Param			name	path		string	true	"the adapter"
-//	@Param			v		path		int		true	"the version"
+//	@Param			v		path		int		true	"the version"	minimum(1)
 //	@Success		200		{object}	adapterVersion
 //	@Failure		default	{object}	Problem
 //	@Router			/adapters/{name}/versions/{v}/pin [post]
@@ -253,7 +253,7 @@ func (a adapterRoutes) pin(ctx context.Context, in versionRequest) (adapterVersi
 //	@Tags			adapters
 //	@Produce		json
 //	@Param			name	path		string	true	"the adapter"
-//	@Param			v		path		int		true	"the version"
+//	@Param			v		path		int		true	"the version"	minimum(1)
 //	@Success		200		{object}	adapterVersion
 //	@Failure		default	{object}	Problem
 //	@Router			/adapters/{name}/versions/{v}/unpin [post]
@@ -334,7 +334,7 @@ func (a adapterRoutes) remove(ctx context.Context, in adapterRequest) (none, err
 //	@ID				deleteAdapterVersion
 //	@Tags			adapters
 //	@Param			name	path	string	true	"the adapter"
-//	@Param			v		path	int		true	"the version"
+//	@Param			v		path	int		true	"the version"	minimum(1)
 //	@Success		204		"deleted"
 //	@Failure		default	{object}	Problem
 //	@Router			/adapters/{name}/versions/{v} [delete]

@@ -14,12 +14,14 @@ import (
 
 // A request is a struct. Fields tagged `path:"name"`, `query:"name"` or
 // `header:"Name"` come from there; a field of type upload is the body as it
-// arrives; all other fields are the JSON body. So the type is the documentation,
+// arrives; all other fields are the JSON body. A parameter with a `default:"20"` has
+// that value when it is not given. So the type is the documentation,
 // and a test compares it with the published one.
 
 // param is one field of a request that comes from outside the body.
 type param struct {
 	in, name string // "path" | "query" | "header"
+	standard string // the value when it is not given
 	index    []int
 	kind     reflect.Kind
 }
@@ -64,7 +66,7 @@ func shapeOf(t reflect.Type) shape {
 			default:
 				panic(fmt.Sprintf("routes: %v.%s: a parameter cannot be a %v", t, f.Name, f.Type))
 			}
-			s.params = append(s.params, param{in: in, name: name, index: f.Index, kind: f.Type.Kind()})
+			s.params = append(s.params, param{in: in, name: name, standard: f.Tag.Get("default"), index: f.Index, kind: f.Type.Kind()})
 		}
 	}
 	if s.body == noBody && len(bodyFields(t)) > 0 {
@@ -100,6 +102,9 @@ func (s shape) bind(v reflect.Value, r *http.Request, path func(string) string) 
 			if len(values) > 1 {
 				wrong = append(wrong, invalid.Field(p.name, "is given %d times", len(values)))
 			}
+		}
+		if !given && p.standard != "" {
+			text, given = p.standard, true
 		}
 		if given {
 			if err := p.set(v.FieldByIndex(p.index), text); err != nil {

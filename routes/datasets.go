@@ -39,7 +39,7 @@ type datasetRoutes struct {
 
 // createDatasetRequest is a file: the raw body, or the file part of a form.
 type createDatasetRequest struct {
-	Format string `json:"-" query:"format"`
+	Format string `json:"-" query:"format" default:"auto"`
 	Name   string `json:"-" query:"name"`
 	File   upload
 }
@@ -235,7 +235,7 @@ func (d datasetRoutes) get(ctx context.Context, in datasetRequest) (datasets.Dat
 // previewRequest asks for the first rows of a data set.
 type previewRequest struct {
 	ID    string `json:"-" path:"id"`
-	Limit int    `json:"-" query:"limit"`
+	Limit int    `json:"-" query:"limit" default:"10"`
 }
 
 // preview shows the first rows as training will see them.
@@ -258,7 +258,7 @@ type preview struct {
 //	@Failure		default	{object}	Problem
 //	@Router			/datasets/{id}/preview [get]
 func (d datasetRoutes) preview(ctx context.Context, in previewRequest) (preview, error) {
-	limit := orDefault(in.Limit, 10)
+	limit := in.Limit
 	if limit < 1 || limit > largestPage {
 		return preview{}, invalid.Field("limit", "must be from 1 to %d, not %d", largestPage, limit)
 	}

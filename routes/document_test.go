@@ -73,6 +73,15 @@ func compareParameters(t *testing.T, o operation, op *openapi3.Operation) {
 		if required := p.Value.In == "path"; p.Value.Required != required {
 			t.Errorf("parameter %s: required is %v", p.Value.Name, p.Value.Required)
 		}
+		standard := ""
+		if d := p.Value.Schema.Value.Default; d != nil {
+			standard = fmt.Sprint(d)
+		}
+		for _, q := range o.endpoint.shape.params {
+			if q.name == p.Value.Name && q.standard != standard {
+				t.Errorf("parameter %s: default %q, the document has %q", q.name, q.standard, standard)
+			}
+		}
 		if p.Value.Description == "" {
 			t.Errorf("parameter %s is not described", p.Value.Name)
 		}

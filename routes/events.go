@@ -18,7 +18,7 @@ import (
 // Accept says so.
 type eventsRequest struct {
 	ID     string `json:"-" path:"id"`
-	Limit  int    `json:"-" query:"limit"`
+	Limit  int    `json:"-" query:"limit" default:"100"`
 	After  string `json:"-" query:"after"`
 	LastID string `json:"-" header:"Last-Event-ID"`
 	Accept string `json:"-" header:"Accept" swaggerignore:"true"`
@@ -55,7 +55,7 @@ func (t tuningJobs) events(ctx context.Context, in eventsRequest) (eventFeed, er
 		return t.follow(ctx, in.ID, after)
 	}
 	const most = 1000
-	limit := orDefault(in.Limit, 100)
+	limit := in.Limit
 	if limit < 1 || limit > most {
 		return eventFeed{}, invalid.Field("limit", "must be from 1 to %d, not %d", most, limit)
 	}

@@ -39,7 +39,7 @@ type storedFile struct {
 //	@Tags			adapters
 //	@Produce		application/octet-stream
 //	@Param			name	path		string	true	"the adapter"
-//	@Param			v		path		int		true	"the version"
+//	@Param			v		path		int		true	"the version"	minimum(1)
 //	@Param			file	path		string	true	"the file"
 //	@Success		200		{file}		file	"the file"
 //	@Failure		default	{object}	Problem

@@ -91,7 +91,7 @@ type jobRequest struct {
 // getJobRequest names a job, and how long to wait for it to be over.
 type getJobRequest struct {
 	ID   string `json:"-" path:"id"`
-	Wait int    `json:"-" query:"wait"`
+	Wait int    `json:"-" query:"wait" default:"0"`
 }
 
 // longestWait is how long one request may wait for a job, in seconds.

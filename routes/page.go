@@ -16,19 +16,13 @@ type page[T any] struct {
 
 // paging is the part of a list request that all lists share.
 type paging struct {
-	Limit int    `json:"-" query:"limit"`
+	Limit int    `json:"-" query:"limit" default:"20"`
 	After string `json:"-" query:"after"`
 }
 
-const (
-	defaultPage = 20
-	largestPage = 100
-)
+const largestPage = 100
 
-func (p *paging) check() error {
-	if p.Limit == 0 {
-		p.Limit = defaultPage
-	}
+func (p paging) check() error {
 	if p.Limit < 1 || p.Limit > largestPage {
 		return invalid.Field("limit", "must be from 1 to %d, not %d", largestPage, p.Limit)
 	}

@@ -153,7 +153,7 @@ func TestJobs(t *testing.T) {
 	})
 	t.Run("are not listed by what does not exist", func(t *testing.T) {
 		s := s.on(t)
-		for query, field := range map[string]string{"limit=0x": "limit", "limit=101": "limit", "status=done": "status", "after=job_x": "after", "limit=1&limit=2": "limit"} {
+		for query, field := range map[string]string{"limit=0x": "limit", "limit=0": "limit", "limit=": "limit", "limit=101": "limit", "status=done": "status", "after=job_x": "after", "limit=1&limit=2": "limit"} {
 			if p := s.want(422, "GET", "/tune/jobs?"+query, nil).problem(); !slices.Contains(p.fields(), field) {
 				t.Errorf("%s: %+v", query, p)
 			}
