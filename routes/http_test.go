@@ -114,6 +114,12 @@ func TestHealth(t *testing.T) {
 	if p := s.want(503, "GET", "/readyz", nil).problem(); p.Code != "not_ready" || !strings.Contains(p.Detail, "compiling bert") {
 		t.Errorf("%+v", p)
 	}
+	t.Run("what is not loaded yet is not called unknown", func(t *testing.T) {
+		s := s.on(t)
+		s.want(503, "POST", "/predict", `{"inputs":"a"}`)
+		s.want(503, "POST", "/tune/lora", tuneBody+"}")
+		s.want(503, "POST", "/adapters", `{"name":"a","source":"file:a"}`)
+	})
 	s.engine.ready, extra = nil, errors.New("no worker")
 	s.want(503, "GET", "/readyz", nil)
 	extra = nil

@@ -51,6 +51,9 @@ type adapterSource struct {
 //	@Router			/adapters [post]
 func (a adapterRoutes) create(ctx context.Context, in createAdapterRequest) (out createdAdapter, err error) {
 	defer func() { a.metrics.uploaded("adapter", err) }()
+	if err := a.engine.Ready(); err != nil {
+		return out, err // its base may be on its way
+	}
 	var got arrival
 	defer func() { got.release(ctx) }()
 	if in.Upload.Media == "multipart/form-data" {

@@ -255,8 +255,12 @@ func (p predict) request(ctx context.Context, in predictRequest) (inference.Requ
 	}, nil
 }
 
-// baseNames lists the bases that are loaded, in order.
+// baseNames lists the bases, in order. While they are still being loaded it is the
+// engine's error: what is not there yet must not be called unknown.
 func baseNames(ctx context.Context, e engine) ([]string, error) {
+	if err := e.Ready(); err != nil {
+		return nil, err
+	}
 	models, err := e.Models(ctx)
 	if err != nil {
 		return nil, err
