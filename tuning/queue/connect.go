@@ -1,10 +1,13 @@
 package queue
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
@@ -19,20 +22,21 @@ import (
 //
 // Errors do not repeat the URL, which may hold a password.
 func Connect(address string) (redis.UniversalClient, error) {
+	quieten()
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
 		return nil, errors.New("redis: a URL such as redis://host:6379/0 is needed")
 	}
 	scheme, kind, _ := strings.Cut(scheme, "+")
 	plain := scheme + "://" + rest
-	quiet := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	off := &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	switch kind {
 	case "":
 		o, err := redis.ParseURL(plain)
 		if err != nil {
 			return nil, fmt.Errorf("redis: %w", bare(err))
 		}
-		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, quiet
+		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, off
 		return redis.NewClient(o), nil
 	case "sentinel":
 		o, err := redis.ParseFailoverURL(plain)
@@ -49,10 +53,20 @@ func Connect(address string) (redis.UniversalClient, error) {
 		if err != nil {
 			return nil, fmt.Errorf("redis: %w", bare(err))
 		}
-		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, quiet
+		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, off
 		return redis.NewClusterClient(o), nil
 	}
 	return nil, fmt.Errorf("redis: unknown kind of address %q; there are redis, redis+sentinel and redis+cluster", clip(kind))
+}
+
+// quieten keeps the client library's own lines, one per failed dial, out of standard
+// error: what fails is returned, and logged once by whoever it concerns.
+var quieten = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
+
+type quiet struct{}
+
+func (quiet) Printf(ctx context.Context, format string, args ...any) {
+	slog.DebugContext(ctx, fmt.Sprintf(format, args...))
 }
 
 // bare drops the URL from an error of its parser.

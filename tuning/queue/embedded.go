@@ -52,6 +52,7 @@ func openEmbedded(ctx context.Context, s Store) (*embedded, error) {
 
 // memoryClient connects to a miniredis without a socket.
 func memoryClient(m *miniredis.Miniredis) *redis.Client {
+	quieten()
 	return redis.NewClient(&redis.Options{
 		Addr: "embedded",
 		Dialer: func(context.Context, string, string) (net.Conn, error) {

@@ -18,6 +18,7 @@ func TestMain(m *testing.M) {
 	if dir, err := os.MkdirTemp("/dev/shm", "queue-test-"); err == nil {
 		os.Setenv("TMPDIR", dir)
 	}
+	quieten()
 	// By the real clock, tests mostly sleep.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {

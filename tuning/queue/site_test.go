@@ -69,7 +69,10 @@ func everywhere(t *testing.T, f func(t *testing.T, s *site)) {
 
 func fakeSite(t *testing.T) *site {
 	m := miniredis.NewMiniRedis()
-	t.Cleanup(m.Close)
+	t.Cleanup(func() {
+		m.Close()
+		time.Sleep(3 * time.Second) // a closed client's dialer finds out within a second
+	})
 	s := &site{t: t, dir: t.TempDir(), redis: &mini{m: m}, fake: true,
 		lease: 30 * time.Second, poll: time.Second, step: time.Second}
 	s.logs = newLogs(t)
@@ -78,9 +81,9 @@ func fakeSite(t *testing.T) *site {
 
 // fakeSiteOutside is a fakeSite by the real clock, for tests in which no time passes.
 func fakeSiteOutside(t *testing.T) *site {
-	s := fakeSite(t)
-	s.fake = false
-	return s
+	m := miniredis.NewMiniRedis()
+	t.Cleanup(m.Close)
+	return &site{t: t, dir: t.TempDir(), redis: &mini{m: m}, lease: time.Minute, poll: time.Second, step: time.Second, logs: newLogs(t)}
 }
 
 func realSite(t *testing.T) *site {
