@@ -1,0 +1,375 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"lorikeet/inference/hub/hubtest"
+	"lorikeet/inference/inferencetest"
+)
+
+// TestMain lets the test binary stand for the service: an attempt at a job is made by
+// the program itself, started anew.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "attempt" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// client speaks to a service that a test started.
+type client struct {
+	t   *testing.T
+	url string
+}
+
+// launch runs a command line in this process until the test ends or stop is called,
+// and waits until the API is ready.
+func launch(t *testing.T, args ...string) (c client, stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	cmd := command()
+	cmd.SetArgs(append(args, "--addr", addr, "--backend", "go", "--log-level", "error", "--max-batch-tokens", "256"))
+	go func() { done <- cmd.ExecuteContext(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("the service ends with %v", err)
+			}
+		case <-time.After(60 * time.Second):
+			t.Error("the service does not end")
+		}
+	}
+	t.Cleanup(stop)
+	c = client{t, "http://" + addr}
+	for range 600 {
+		if res, err := http.Get(c.url + "/readyz"); err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				return c, stop
+			}
+		}
+		select {
+		case err := <-done:
+			t.Fatalf("the service ends before it is ready: %v", err)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	t.Fatal("the service does not become ready")
+	return c, stop
+}
+
+// call sends JSON and decodes the answer, which must have this status.
+func (c client) call(status int, method, path string, body any) map[string]any {
+	c.t.Helper()
+	b, err := json.Marshal(body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if body == nil {
+		b = nil
+	}
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.url+path, bytes.NewReader(b))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	return c.send(status, req)
+}
+
+func (c client) send(status int, req *http.Request) map[string]any {
+	c.t.Helper()
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(b, &v); err != nil || res.StatusCode != status {
+		c.t.Fatalf("%s %s: status %d, want %d: %s", req.Method, req.URL.Path, res.StatusCode, status, b)
+	}
+	return v
+}
+
+// upload sends a form with files, given as name and content in turn.
+func (c client) upload(status int, path string, fields map[string]string, files map[string][]byte) map[string]any {
+	c.t.Helper()
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for k, v := range fields {
+		if err := w.WriteField(k, v); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	for name, content := range files {
+		f, err := w.CreateFormFile(name, name)
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if _, err := f.Write(content); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, c.url+path, &body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", w.FormDataContentType())
+	return c.send(status, req)
+}
+
+// rows is a CSV of short reviews whose label follows from one word.
+func rows(n int) []byte {
+	var b strings.Builder
+	b.WriteString("text,label\n")
+	for i := range n {
+		word, label := "awful", "negative"
+		if i%2 == 0 {
+			word, label = "great", "positive"
+		}
+		fmt.Fprintf(&b, "the %s was %s %s,%s\n", []string{"movie", "food", "phone"}[i%3], []string{"very", "not", "so", "and"}[i/3%4], word, label)
+	}
+	return []byte(b.String())
+}
+
+// finish waits for a job to be over.
+func (c client) finish(id string) map[string]any {
+	c.t.Helper()
+	for range 20 {
+		job := c.call(200, "GET", "/tune/jobs/"+id+"?wait=10", nil)
+		switch job["status"] {
+		case "succeeded", "failed", "cancelled":
+			return job
+		}
+	}
+	c.t.Fatalf("job %s does not end", id)
+	return nil
+}
+
+func label(t *testing.T, answer map[string]any, i int) string {
+	t.Helper()
+	results, _ := answer["results"].([]any)
+	if i >= len(results) {
+		t.Fatalf("no result %d in %v", i, answer)
+	}
+	l, _ := results[i].(map[string]any)["label"].(string)
+	return l
+}
+
+var tuned = map[string]any{"epochs": 8, "learning_rate": 0.02, "batch_size": 8, "dropout": 0}
+
+// TestTheWholeJob is a user's first hour: a base from the hub, rows, tunes of both
+// kinds, predictions with several adapters in one batch, an adapter brought along.
+func TestTheWholeJob(t *testing.T) {
+	dir := inferencetest.BERT(t)
+	server := hubtest.New(t, map[string]hubtest.Repo{"tiny/bert": {Files: os.DirFS(dir)}})
+	t.Setenv("HF_ENDPOINT", server.URL)
+	t.Setenv("HF_HOME", t.TempDir())
+	data := t.TempDir()
+	c, stop := launch(t, "--base", "tiny=hf:tiny/bert", "--data", data)
+
+	c.call(422, "POST", "/predict", map[string]any{"model": "tiny", "inputs": "the movie was great"}) // a bare encoder has no head
+	set := c.upload(201, "/datasets", nil, map[string][]byte{"file": rows(96)})
+	spec := map[string]any{"model": "tiny", "name": "reviews", "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.2}, "hyperparameters": tuned}
+	plan := c.call(200, "POST", "/tune/lora?dry_run=true", spec)
+	if plan["rows"].(float64)+plan["validation_rows"].(float64) != 96 {
+		t.Errorf("the plan is %v", plan)
+	}
+	job := c.finish(c.call(202, "POST", "/tune/lora", spec)["id"].(string))
+	if job["status"] != "succeeded" || job["result"].(map[string]any)["adapter"] != "reviews@1" {
+		t.Fatalf("the LoRA job ends as %v", job)
+	}
+	if a := job["metrics"].(map[string]any)["eval_accuracy"].(float64); a < 0.9 {
+		t.Errorf("the LoRA job reaches an accuracy of %v", a)
+	}
+	full := map[string]any{"model": "tiny", "name": "whole", "dataset": spec["dataset"],
+		"hyperparameters": map[string]any{"epochs": 8, "learning_rate": 0.003, "batch_size": 8, "dropout": 0}}
+	job = c.finish(c.call(202, "POST", "/tune/full", full)["id"].(string))
+	if job["status"] != "succeeded" || job["result"].(map[string]any)["kind"] != "variant" {
+		t.Fatalf("the full job ends as %v", job)
+	}
+	texts := []string{"the movie was very great", "the food was so awful"}
+	for _, model := range []map[string]any{{"model": "reviews", "inputs": texts}, {"model": "whole", "inputs": texts}, {"model": "tiny", "adapter": "reviews@1", "inputs": texts}} {
+		a := c.call(200, "POST", "/predict", model)
+		if label(t, a, 0) != "positive" || label(t, a, 1) != "negative" {
+			t.Errorf("%v: answers %v", model, a["results"])
+		}
+	}
+
+	base := inferencetest.Base(t, "tiny", dir)
+	config, weights := inferencetest.Adapter(t, base, 1, 4, "x", "y", "z")
+	c.upload(201, "/adapters", map[string]string{"name": "mine", "model": "tiny"}, map[string][]byte{"adapter_config.json": config, "adapter_model.safetensors": weights})
+	a := c.call(200, "POST", "/predict", map[string]any{"model": "tiny", "inputs": append(texts, texts...), "adapters": []string{"reviews", "mine", "mine@1", "reviews"}})
+	if label(t, a, 0) != "positive" || !strings.Contains("xyz", label(t, a, 1)) || label(t, a, 3) != "negative" {
+		t.Errorf("a mixed batch answers %v", a["results"])
+	}
+	stop()
+
+	c, _ = launch(t, "--base", "tiny=hf:tiny/bert", "--data", data) // all of it is still there
+	if a := c.call(200, "POST", "/predict", map[string]any{"model": "reviews", "inputs": texts}); label(t, a, 1) != "negative" {
+		t.Errorf("after a restart it answers %v", a["results"])
+	}
+	if jobs := c.call(200, "GET", "/tune/jobs", nil)["data"].([]any); len(jobs) != 2 {
+		t.Errorf("after a restart there are %d jobs, want 2", len(jobs))
+	}
+}
+
+// TestAPIAndWorkerApart runs them as they run on two machines, with a real Redis and
+// a shared folder between them.
+func TestAPIAndWorkerApart(t *testing.T) {
+	url := redisServer(t)
+	dir, store := inferencetest.BERT(t), t.TempDir()
+	common := []string{"--base", "tiny=" + dir, "--redis", url, "--store", store}
+	api, _ := launch(t, append([]string{"serve", "--data", t.TempDir()}, common...)...)
+	other, _ := launch(t, append([]string{"serve", "--data", t.TempDir()}, common...)...)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	worker := command()
+	worker.SetArgs(append([]string{"worker", "--backend", "go", "--log-level", "error", "--data", t.TempDir()}, common...))
+	go func() { done <- worker.ExecuteContext(ctx) }()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Errorf("the worker ends with %v", err)
+		}
+	}()
+	set := api.upload(201, "/datasets", nil, map[string][]byte{"file": rows(64)})
+	spec := map[string]any{"model": "tiny", "name": "reviews", "dataset": map[string]any{"id": set["id"]}, "hyperparameters": tuned}
+	for version := 1; version <= 2; version++ {
+		job := api.finish(api.call(202, "POST", "/tune/lora", spec)["id"].(string))
+		if want := fmt.Sprintf("reviews@%d", version); job["status"] != "succeeded" || job["result"].(map[string]any)["adapter"] != want {
+			t.Fatalf("the job ends as %v", job)
+		}
+		for name, c := range map[string]client{"the API that took the job": api, "another": other} {
+			deadline := time.Now().Add(2 * time.Second)
+			for {
+				a := c.call(200, "POST", "/predict", map[string]any{"model": "tiny", "adapter": "reviews", "inputs": "the movie was great"})
+				if a["adapter"].(map[string]any)["version"].(float64) == float64(version) {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("%s still serves %v", name, a["adapter"])
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+		}
+	}
+}
+
+// redisServer starts a Redis of its own, or skips the test.
+func redisServer(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("missing redis-server")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	_ = l.Close()
+	cmd := exec.Command(path, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	for range 100 {
+		if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			_ = conn.Close()
+			return fmt.Sprintf("redis://127.0.0.1:%d/0", port)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatal("redis-server does not start")
+	return ""
+}
+
+func TestSettingsAreRefused(t *testing.T) {
+	dir := inferencetest.BERT(t)
+	for name, c := range map[string]struct {
+		args []string
+		env  map[string]string
+		want string
+	}{
+		"no base":                    {nil, nil, "no base model"},
+		"a base with no name":        {[]string{"--base", dir}, nil, "NAME=SOURCE"},
+		"a bad name":                 {[]string{"--base", "Bert=" + dir}, nil, "not a name"},
+		"a base twice":               {[]string{"--base", "a=" + dir, "--base", "a=" + dir}, nil, "twice"},
+		"a folder that is not there": {[]string{"--base", "a=" + filepath.Join(dir, "nope")}, nil, "is not a folder"},
+		"too few slots":              {[]string{"--base", "a=" + dir, "--slots", "8"}, nil, "--slots 8"},
+		"an unknown flag":            {[]string{"--bse", "a=" + dir}, nil, "unknown flag"},
+		"an unknown variable":        {[]string{"--base", "a=" + dir}, map[string]string{"LORIKEET_BSE": "x"}, "LORIKEET_BSE is not a setting"},
+		"a bad variable":             {[]string{"--base", "a=" + dir}, map[string]string{"LORIKEET_SLOTS": "many"}, "LORIKEET_SLOTS"},
+		"an unknown backend":         {[]string{"--base", "a=" + dir, "--backend", "tpu"}, nil, "unknown backend"},
+		"S3":                         {[]string{"--base", "a=" + dir, "--store", "s3://b"}, nil, "S3"},
+		"a worker without Redis":     {[]string{"worker", "--base", "a=" + dir}, nil, "needs --redis"},
+	} {
+		for k, v := range c.env {
+			t.Setenv(k, v)
+		}
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		cmd := command()
+		cmd.SetArgs(append(c.args, "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--log-level", "error"))
+		if c.args == nil || c.args[len(c.args)-1] != "tpu" {
+			cmd.SetArgs(append(c.args, "--addr", "127.0.0.1:0", "--data", t.TempDir(), "--log-level", "error", "--backend", "go"))
+		}
+		err := cmd.ExecuteContext(ctx)
+		stop()
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v, want an error that says %q", name, err, c.want)
+		}
+		for k := range c.env {
+			_ = os.Unsetenv(k)
+		}
+	}
+}
+
+func TestAVariableIsAFlag(t *testing.T) {
+	c := newConfig()
+	f := pflag.NewFlagSet("service", pflag.ContinueOnError)
+	c.flags(f)
+	if err := c.environment(f, []string{"LORIKEET_BASE=a=x, b=y", "LORIKEET_MAX_BATCH_TOKENS=99", "PATH=/bin"}); err != nil {
+		t.Fatal(err)
+	}
+	if len(c.bases) != 2 || c.bases[1] != "b=y" || c.maxBatchTokens != 99 {
+		t.Errorf("bases %q, max-batch-tokens %d", c.bases, c.maxBatchTokens)
+	}
+}
