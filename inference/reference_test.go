@@ -15,6 +15,7 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/safetensors"
 	"lorikeet/adapters/sharedtest"
+	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/device/devicetest"
 	"lorikeet/inference/text"
 )
@@ -229,6 +230,59 @@ func TestLogitsAgreeWithPyTorch(t *testing.T) {
 					}
 				}
 			})
+		})
+	}
+}
+
+// TestHalfPrecisionCheckpoints stores the weights in 16 bits, as many published models
+// are: computed in float32, bfloat16 must give what PyTorch gives of such weights.
+func TestHalfPrecisionCheckpoints(t *testing.T) {
+	for _, dtype := range []safetensors.DType{"BF16", "F16"} {
+		t.Run(string(dtype), func(t *testing.T) {
+			r := openReference(t, "bert-seqcls")
+			dir := t.TempDir()
+			var out []safetensors.Out
+			for _, name := range r.base.model.Names() {
+				v, err := r.base.model.Float32s(name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				shape, _ := r.base.model.Shape(name)
+				out = append(out, safetensors.Out{Name: name, DType: dtype, Shape: shape, Data: v})
+			}
+			if err := checkpoint.WriteDir(dir, r.base.Config(), out, nil); err != nil {
+				t.Fatal(err)
+			}
+			vocab, err := os.ReadFile(filepath.Join(r.dir, "tokenizer.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), vocab, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			base, err := OpenBase("half", "test", os.DirFS(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = base.Close() })
+			e := testEngine(devicetest.Go(t), 4)
+			s, err := e.place("half", base, e.Slots)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows := r.batch(t)
+			got := score(t, e, s, rows, same(nil, len(rows)))
+			if dtype == "BF16" {
+				compare(t, "bfloat16 weights", got, want(t, r.io, "bf16_weights_f32_compute.logits"))
+				return
+			}
+			for i, w := range want(t, r.io, "logits") { // float16 keeps 11 bits
+				for j := range w {
+					if math.Abs(float64(got[i][j]-w[j])) > 5e-3 {
+						t.Errorf("float16 weights, row %d: %v, in float32 %v", i, got[i], w)
+					}
+				}
+			}
 		})
 	}
 }
