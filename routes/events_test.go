@@ -265,6 +265,24 @@ func TestStreamOfTheRealQueue(t *testing.T) {
 	}
 }
 
+func TestCurves(t *testing.T) {
+	f := &feed{past: []tuning.Event{
+		event("1-0", "status", `{"status":"running"}`),
+		event("2-0", "step", `{"step":1,"loss":0.5,"learning_rate":0.001}`),
+		event("3-0", "eval", `{"step":1,"metrics":{"eval_loss":0.4},"best":true}`),
+		event("4-0", "checkpoint", `{"step":1}`),
+		event("5-0", "step", `{"step":2,"loss":0.25}`),
+	}, status: tuning.Running}
+	s := newService(t, func(o *Options) { f.jobs, o.Jobs = o.Jobs, f })
+	var m jobMetrics
+	s.want(200, "GET", "/tune/jobs/job_x/metrics", nil).into(&m)
+	if len(m.Steps) != 2 || m.Steps[1].Loss != .25 || len(m.Evaluations) != 1 || m.Evaluations[0].Metrics["eval_loss"] != .4 {
+		t.Errorf("%+v", m)
+	}
+	f.past[1].Data = json.RawMessage(`{"step":"one"}`)
+	s.want(500, "GET", "/tune/jobs/job_x/metrics", nil)
+}
+
 func TestWaitEndsWhenTheServiceDrains(t *testing.T) {
 	s := newService(t, nil)
 	j, _ := s.submit("")

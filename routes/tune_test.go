@@ -85,6 +85,7 @@ func TestTuneRefuses(t *testing.T) {
 		"an unknown field deep inside": {400, "unknown_field", []string{"hyperparameters.lr"}, "/tune/lora", `{"hyperparameters":{"lr":1}}`},
 		"wrong types":                  {422, "invalid", []string{"hyperparameters.epochs", "lora.modules_to_save"}, "/tune/lora", `{"hyperparameters":{"epochs":"3"},"lora":{"modules_to_save":"classifier"}}`},
 		"another kind than the path's": {422, "invalid", []string{"kind"}, "/tune/full", `{"kind":"lora","model":"bert","name":"a",` + rows + `}`},
+		"a kind not to be had yet":     {422, "invalid", []string{"kind"}, "/tune/instruction", `{"model":"bert","name":"a",` + rows + `}`},
 		"two different keys":           {422, "invalid", []string{"idempotency_key"}, "/tune/lora", `{"idempotency_key":"a","model":"bert","name":"a",` + rows + `}`},
 		"an unknown base":              {404, "model_not_found", []string{"model"}, "/tune/lora", `{"model":"gpt","name":"a",` + rows + `}`},
 		"an unknown data set":          {404, "dataset_not_found", []string{"dataset.id"}, "/tune/lora", `{"model":"bert","name":"a","dataset":{"id":"ds_00000000000000000000"}}`},
@@ -110,6 +111,11 @@ func TestTuneRefuses(t *testing.T) {
 // refusing is a queue that takes no more.
 type refusing struct{ jobs }
 
+func (refusing) Stats(context.Context) (queue.Stats, error) {
+	return queue.Stats{Classes: map[string]queue.ClassStats{"gpu": {Queued: 3, Running: 1, Oldest: time.Minute}},
+		Workers: []queue.WorkerStats{{ID: "w1", Class: "gpu", Slots: 2, Busy: 1, Seen: 5 * time.Second}}}, nil
+}
+
 func (refusing) Submit(context.Context, tuning.Spec, queue.Inputs) (tuning.Job, bool, error) {
 	return tuning.Job{}, false, tuning.ErrFull
 }
@@ -119,6 +125,16 @@ func TestQueueFull(t *testing.T) {
 	p := s.want(429, "POST", "/tune/lora", tuneBody+"}").problem()
 	if p.Code != "queue_full" || p.Error.Type != "rate_limit_error" {
 		t.Errorf("%+v", p)
+	}
+	a := s.want(200, "GET", "/metrics", nil)
+	for _, line := range []string{
+		`lorikeet_jobs{class="gpu",status="queued"} 3`, `lorikeet_jobs{class="gpu",status="running"} 1`,
+		`lorikeet_job_queue_oldest_seconds{class="gpu"} 60`, `lorikeet_worker_last_heartbeat_seconds{class="gpu",worker="w1"} 5`,
+		`lorikeet_worker_slots{class="gpu",worker="w1"} 2`, `lorikeet_worker_busy{class="gpu",worker="w1"} 1`,
+	} {
+		if !strings.Contains(string(a.body), line) {
+			t.Errorf("no %q in the metrics", line)
+		}
 	}
 }
 
