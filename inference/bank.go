@@ -3,6 +3,7 @@ package inference
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -23,9 +24,11 @@ type bank struct {
 	base    *Base
 	size    int
 	tensors map[string]*stack
-	free    []int32
-	loaded  map[string]*resident // by digest of the adapter
 	clock   func() time.Time
+
+	mu     sync.Mutex           // the owner writes, any goroutine may read
+	free   []int32              // slots that hold nothing
+	loaded map[string]*resident // by digest of the adapter
 }
 
 // resident is an adapter that has slots.
@@ -222,6 +225,8 @@ func (b *bank) fit(batch []*Prepared) (int, error) {
 // load makes an adapter resident. It reports false when there is no room that may
 // be taken.
 func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if r, ok := b.loaded[a.Ref.Digest]; ok {
 		r.used = b.clock()
 		r.hits++
@@ -260,6 +265,7 @@ func (b *bank) oldest(except map[string]bool) *resident {
 	return oldest
 }
 
+// evict takes an adapter's slots. mu is held.
 func (b *bank) evict(r *resident) {
 	delete(b.loaded, r.adapter.Ref.Digest)
 	b.free = append(b.free, r.slots...)

@@ -31,24 +31,13 @@ type Model struct {
 }
 
 // Models lists the bases, then the variants on the device.
-func (e *Engine) Models(ctx context.Context) ([]Model, error) {
-	free := map[string]int{}
-	err := e.do(ctx, func() {
-		e.mu.RLock()
-		defer e.mu.RUnlock()
-		for name, s := range e.bases {
-			free[name] = len(s.bank.free)
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
+func (e *Engine) Models(context.Context) ([]Model, error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	var all []Model
 	for _, s := range e.bases {
 		m := s.model()
-		m.Slots, m.SlotsFree = e.Slots-1, free[m.Name]
+		m.Slots, m.SlotsFree = e.Slots-1, s.bank.room()
 		all = append(all, m)
 	}
 	for _, s := range e.tuned {
@@ -56,6 +45,13 @@ func (e *Engine) Models(ctx context.Context) ([]Model, error) {
 	}
 	slices.SortFunc(all, func(a, b Model) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name)) })
 	return all, nil
+}
+
+// room counts the slots that hold nothing.
+func (b *bank) room() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.free)
 }
 
 func (s *served) model() Model {
@@ -104,30 +100,27 @@ type Residency struct {
 	Hits   int64   `json:"hits"`
 }
 
-// Residency looks up where a version is.
-func (e *Engine) Residency(ctx context.Context, v adapters.Version) (Residency, error) {
-	r := Residency{Tier: "disk"}
-	if e.host.has(v.Digest) {
-		r.Tier = "host"
-	}
+// Residency looks up where a version is. It does not wait for the device.
+func (e *Engine) Residency(_ context.Context, v adapters.Version) (Residency, error) {
 	if v.Kind == adapters.KindVariant {
 		e.mu.RLock()
 		defer e.mu.RUnlock()
 		if s := e.tuned[v.Digest]; s != nil {
-			r = Residency{Tier: "device", Pinned: s.pinned}
+			return Residency{Tier: "device", Pinned: s.pinned}, nil
 		}
-		return r, nil
+		return Residency{Tier: "disk"}, nil
 	}
-	s := e.base(v.Base)
-	if s == nil {
-		return r, nil
-	}
-	err := e.do(ctx, func() {
+	if s := e.base(v.Base); s != nil {
+		s.bank.mu.Lock()
+		defer s.bank.mu.Unlock()
 		if l := s.bank.loaded[v.Digest]; l != nil {
-			r = Residency{Tier: "device", Pinned: l.pinned, Slots: slices.Clone(l.slots), Hits: l.hits}
+			return Residency{Tier: "device", Pinned: l.pinned, Slots: slices.Clone(l.slots), Hits: l.hits}, nil
 		}
-	})
-	return r, err
+	}
+	if e.host.has(v.Digest) {
+		return Residency{Tier: "host"}, nil
+	}
+	return Residency{Tier: "disk"}, nil
 }
 
 // Place puts a version on the device before anybody asks for it, pinned there or not.
@@ -156,6 +149,8 @@ func (e *Engine) Place(ctx context.Context, v adapters.Version, pin bool) error 
 		case n == 0:
 			failed = fmt.Errorf("%w: adapter %s needs %d", ErrFull, v.Ref, a.Pages)
 		default:
+			s.bank.mu.Lock()
+			defer s.bank.mu.Unlock()
 			l := s.bank.loaded[v.Digest]
 			l.pinned = l.pinned || pin
 		}
@@ -209,6 +204,8 @@ func (e *Engine) resident(ctx context.Context, v adapters.Version, f func(*serve
 		return nil
 	}
 	return e.do(ctx, func() {
+		s.bank.mu.Lock()
+		defer s.bank.mu.Unlock()
 		if l := s.bank.loaded[v.Digest]; l != nil {
 			f(s, l)
 		}

@@ -73,6 +73,7 @@ Every flag is also an environment variable: --max-batch-tokens is LORIKEET_MAX_B
 		backendCommand(c),
 		versionCommand(c),
 		healthCommand(c),
+		demoCommand(c),
 	)
 	return root
 }

@@ -24,30 +24,42 @@ type planner struct {
 
 // Check refuses what can never succeed.
 func (p *planner) Check(ctx context.Context, s tuning.Spec, in datasets.Inputs) error {
-	_, err := p.Plan(ctx, s, in)
-	return err
+	base, rows, held, err := p.read(ctx, s, in)
+	if err != nil {
+		return err
+	}
+	return train.Check(base, s, rows, held, p.limits(s))
 }
 
 // Plan says what a job would do and cost.
 func (p *planner) Plan(ctx context.Context, s tuning.Spec, in datasets.Inputs) (train.Plan, error) {
-	base, ok := p.engine.Base(s.Model)
-	if !ok {
-		return train.Plan{}, invalid.Field("model", "%q is not a base: only bases can be tuned (see GET /models)", s.Model)
-	}
-	if _, taken := p.engine.Base(s.Name); taken {
-		return train.Plan{}, invalid.Field("name", "%q is the name of a base", s.Name)
-	}
-	rows, err := p.rows(ctx, in.Train)
+	base, rows, held, err := p.read(ctx, s, in)
 	if err != nil {
 		return train.Plan{}, err
 	}
-	held, err := p.rows(ctx, in.Validation)
-	if err != nil {
-		return train.Plan{}, err
-	}
-	plan, err := train.NewPlan(base, s, rows, held, train.Limits{MaxRank: p.maxRank, Speed: p.engine.Speed(s.Model)})
+	plan, err := train.NewPlan(base, s, rows, held, p.limits(s))
 	plan.Warnings = append(append([]string{}, in.Warnings...), plan.Warnings...)
 	return plan, err
+}
+
+func (p *planner) limits(s tuning.Spec) train.Limits {
+	return train.Limits{MaxRank: p.maxRank, Speed: p.engine.Speed(s.Model)}
+}
+
+// read finds the base and the rows of a job.
+func (p *planner) read(ctx context.Context, s tuning.Spec, in datasets.Inputs) (base *inference.Base, rows, held []data.Row, err error) {
+	base, ok := p.engine.Base(s.Model)
+	if !ok {
+		return nil, nil, nil, invalid.Field("model", "%q is not a base: only bases can be tuned (see GET /models)", s.Model)
+	}
+	if _, taken := p.engine.Base(s.Name); taken {
+		return nil, nil, nil, invalid.Field("name", "%q is the name of a base", s.Name)
+	}
+	if rows, err = p.rows(ctx, in.Train); err != nil {
+		return nil, nil, nil, err
+	}
+	held, err = p.rows(ctx, in.Validation)
+	return base, rows, held, err
 }
 
 func (p *planner) rows(ctx context.Context, digest string) ([]data.Row, error) {

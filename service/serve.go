@@ -44,7 +44,7 @@ func open(ctx context.Context, c *config) (*parts, error) {
 	if p.shelf, err = newShelf(c, p.log); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(c.data, 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.data, "tmp"), 0o700); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
 	if p.store, err = store.OpenDir(c.storeFolder()); err != nil {
@@ -99,7 +99,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	handler, err := routes.New(routes.Options{Engine: engine, Adapters: p.registry, Sources: newFolders(c, p.shelf),
 		Jobs: p.queue, Datasets: rows, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
 		Info: routes.Info{Name: "lorikeet", Version: version(), Go: goVersion(), GoMLX: moduleVersion("github.com/gomlx/gomlx"),
-			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log})
+			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
 	if err != nil {
 		return err
 	}
@@ -221,13 +221,9 @@ func (p *parts) used(ctx context.Context, rows *datasets.Service) (map[string]bo
 	if err := p.registry.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	all, err := rows.List(ctx)
+	used, err := rows.Digests(ctx)
 	if err != nil {
 		return nil, err
-	}
-	used := map[string]bool{}
-	for _, d := range all {
-		used[d.Canonical] = true
 	}
 	for _, s := range p.registry.List(ctx) {
 		for _, v := range s.Versions {

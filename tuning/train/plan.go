@@ -35,10 +35,20 @@ type Limits struct {
 	Speed float64
 }
 
+// Check is NewPlan without the figures: of many rows it tokenizes a sample.
+func Check(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limits Limits) error {
+	_, err := newPlan(base, spec, rows, held, limits, 1000)
+	return err
+}
+
 // NewPlan checks a job against its base and its rows, as an attempt would, and says
 // what it comes to. Its errors hold invalid.Faults.
 func NewPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limits Limits) (Plan, error) {
-	a := &attempt{Trainer: &Trainer{}, spec: spec.WithDefaults(), base: base}
+	return newPlan(base, spec, rows, held, limits, 0)
+}
+
+func newPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limits Limits, sample int) (Plan, error) {
+	a := &attempt{Trainer: &Trainer{}, spec: spec.WithDefaults(), base: base, sample: sample}
 	var ok bool
 	if a.recipe, ok = recipes[a.spec.Kind]; !ok {
 		return Plan{}, invalid.Field("kind", "no recipe for %q", a.spec.Kind)

@@ -138,7 +138,10 @@ func (a *attempt) encode(rows []data.Row) ([]example, error) {
 	limit := a.maxLength()
 	examples := make([]example, len(rows))
 	for i, r := range rows {
-		e := example{tokens: a.base.Text.Encode(r.Text, r.Pair, limit)}
+		var e example
+		if a.sample == 0 || i < a.sample {
+			e.tokens = a.base.Text.Encode(r.Text, r.Pair, limit)
+		}
 		if a.target.problem == arch.Regression {
 			if r.Target == nil {
 				return nil, invalid.Line(r.Line, "target", "is not a number")

@@ -59,6 +59,7 @@ type attempt struct {
 	recipe recipe
 
 	target target
+	sample int // tokenize only so many rows, to check a job; 0: all
 	// keepHead says that the base's own head fits the labels and is trained on.
 	keepHead bool
 	ranks    adapters.Plan   // LoRA only

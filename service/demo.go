@@ -1,0 +1,236 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"lorikeet/examples"
+)
+
+// demoCommand plays the quick start: a service of its own on a free port, and the
+// requests that the README shows.
+func demoCommand(c *config) *cobra.Command {
+	return &cobra.Command{Use: "demo", Short: "Play the quick start: predict, tune two adapters on one base, and ask both in one batch", Args: cobra.NoArgs,
+		Long: "Starts a service on a free port with an empty data folder, which is removed at the end, and\nsends it the requests of the README's quick start, printing each.",
+		RunE: func(cmd *cobra.Command, _ []string) error { return playDemo(cmd.Context(), c, cmd.OutOrStdout()) }}
+}
+
+func playDemo(ctx context.Context, c *config, out io.Writer) error {
+	dir, err := os.MkdirTemp("", "lorikeet-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // scratch
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	c.addr, c.data, c.store, c.redis, c.logLevel = free.Addr().String(), dir, "", "", "error"
+	if err := free.Close(); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- serve(running, c, true) }()
+	d := &demo{out: out, url: "http://" + c.addr, begin: time.Now()}
+	err = d.play(ctx, c, ended)
+	stop()
+	if err != nil && errors.Is(err, errEnded) {
+		return err
+	}
+	return errors.Join(err, <-ended)
+}
+
+// demo is a client of the service that shows what it sends.
+type demo struct {
+	out   io.Writer
+	url   string
+	begin time.Time
+}
+
+var errEnded = errors.New("the service ended")
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format, args...) } //nolint:errcheck // a terminal
+
+func (d *demo) play(ctx context.Context, c *config, ended <-chan error) error {
+	if err := d.ready(ctx, ended); err != nil {
+		return err
+	}
+	name, _, err := named(c.bases[0])
+	if err != nil {
+		return err
+	}
+	d.say("A frozen base, %s, is ready after %.1f s. It has no classification head yet:\n", name, time.Since(d.begin).Seconds())
+	before, err := d.predict(ctx, map[string]any{"model": name, "inputs": "What a wonderful evening!"})
+	if err != nil {
+		return err
+	}
+	d.say("  %v\n", before["detail"])
+	const text = "The waiter was charming and the dessert was superb."
+	for _, task := range []string{"sentiment", "topic"} {
+		if err := d.tune(ctx, name, task); err != nil {
+			return err
+		}
+		if _, err := d.predict(ctx, map[string]any{"model": name, "adapter": task, "inputs": text, "top_k": 1}); err != nil {
+			return err
+		}
+	}
+	d.say("\nOne batch, one text, two adapters:\n")
+	_, err = d.predict(ctx, map[string]any{"model": name, "inputs": []string{text, text}, "adapters": []string{"sentiment", "topic"}, "top_k": 1})
+	d.say("\nDone in %.1f s. Start the service with `service` and see /docs.\n", time.Since(d.begin).Seconds())
+	return err
+}
+
+// ready waits until the service answers, showing what it is doing.
+func (d *demo) ready(ctx context.Context, ended <-chan error) error {
+	for {
+		status, answer, err := d.send(ctx, http.MethodGet, "/readyz", "", nil)
+		if err == nil && status == http.StatusOK {
+			d.say("\r\x1b[K")
+			return nil
+		}
+		if what, ok := answer["detail"].(string); ok {
+			d.say("\r\x1b[K%s", what)
+		}
+		select {
+		case err := <-ended:
+			return errors.Join(errEnded, err)
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// tune uploads the reviews with one column as the label, and follows the job.
+func (d *demo) tune(ctx context.Context, base, task string) error {
+	rows, err := column(task)
+	if err != nil {
+		return err
+	}
+	_, set, err := d.send(ctx, http.MethodPost, "/datasets?name="+url.QueryEscape(task+".csv"), "text/csv", rows)
+	if err != nil {
+		return err
+	}
+	d.say("\n$ curl %s/datasets -T %s.csv\n  %v rows, labels %v\n", d.url, task, set["rows"], set["labels"])
+	body := map[string]any{"model": base, "name": task, "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.25},
+		"hyperparameters": map[string]any{"epochs": 8}}
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	d.say("$ curl %s/tune/lora -H 'Content-Type: application/json' -d '%s'\n", d.url, b)
+	status, job, err := d.send(ctx, http.MethodPost, "/tune/lora", "application/json", b)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusAccepted {
+		return fmt.Errorf("the job is not taken: %v", job["detail"])
+	}
+	path := fmt.Sprint("/tune/jobs/", job["id"])
+	for {
+		if _, job, err = d.send(ctx, http.MethodGet, path, "", nil); err != nil {
+			return err
+		}
+		p, _ := job["progress"].(map[string]any)
+		percent, _ := p["percent"].(float64)
+		d.say("\r\x1b[K  %s %3.0f %% %v", bar(percent), percent, job["status"])
+		switch job["status"] {
+		case "succeeded":
+			metrics, _ := job["metrics"].(map[string]any)
+			result, _ := job["result"].(map[string]any)
+			d.say("\r\x1b[K  registered %v, accuracy on rows held back %.2f\n", result["adapter"], metrics["eval_accuracy"])
+			return nil
+		case "failed", "cancelled":
+			return fmt.Errorf("the job ends as %v: %v", job["status"], job["error"])
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func bar(percent float64) string {
+	n := int(percent / 5)
+	return "[" + strings.Repeat("=", n) + strings.Repeat(" ", 20-n) + "]"
+}
+
+// predict sends a request as curl would, and shows both.
+func (d *demo) predict(ctx context.Context, body map[string]any) (map[string]any, error) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	d.say("$ curl %s/predict -H 'Content-Type: application/json' -d '%s'\n", d.url, b)
+	status, answer, err := d.send(ctx, http.MethodPost, "/predict", "application/json", b)
+	if err != nil || status != http.StatusOK {
+		return answer, err
+	}
+	results, _ := answer["results"].([]any)
+	for _, r := range results {
+		m, _ := r.(map[string]any)
+		score, _ := m["score"].(float64)
+		from := ""
+		if a, ok := m["adapter"]; ok {
+			from = fmt.Sprintf(" (%v)", a)
+		}
+		d.say("  %v %.2f%s\n", m["label"], score, from)
+	}
+	return answer, nil
+}
+
+func (d *demo) send(ctx context.Context, method, path, kind string, body []byte) (int, map[string]any, error) {
+	req, err := http.NewRequestWithContext(ctx, method, d.url+path, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	if kind != "" {
+		req.Header.Set("Content-Type", kind)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer func() { _ = res.Body.Close() }() // read only
+	var answer map[string]any
+	err = json.NewDecoder(res.Body).Decode(&answer)
+	return res.StatusCode, answer, err
+}
+
+// column makes a CSV of text and label out of the reviews.
+func column(name string) ([]byte, error) {
+	rows, err := csv.NewReader(strings.NewReader(examples.Reviews)).ReadAll()
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]int{"sentiment": 1, "topic": 2}[name]
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	for i, r := range rows {
+		label := r[at]
+		if i == 0 {
+			label = "label"
+		}
+		if err := w.Write([]string{r[0], label}); err != nil {
+			return nil, err
+		}
+	}
+	w.Flush()
+	return b.Bytes(), w.Error()
+}
