@@ -81,7 +81,7 @@ func (d *Dir) probe() error {
 	if err != nil {
 		return err
 	}
-	defer d.root.Remove(name)
+	defer func() { _ = d.root.Remove(name) }() // a leftover is removed at the next opening
 	if err := f.Close(); err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (d *Dir) createRecord(key string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer d.root.Remove(temp)
+	defer func() { _ = d.root.Remove(temp) }() // a leftover is removed at the next opening
 	_, err = f.Write(seal(data))
 	if err == nil {
 		err = d.sync(f)

@@ -22,8 +22,8 @@ func tidy(s string, rules ...string) string {
 	if !strings.Contains(s, " ") {
 		return s
 	}
-	for i := 0; i < len(rules); i += 2 {
-		s = strings.ReplaceAll(s, rules[i], rules[i+1])
+	for rule := range slices.Chunk(rules, 2) {
+		s = strings.ReplaceAll(s, rule[0], rule[1])
 	}
 	return s
 }

@@ -48,9 +48,8 @@ func (p *parser) rows(src source) error {
 		if err := p.take(sample[i]); err != nil {
 			return err
 		}
-		sample[i] = record{}
+		sample[i] = record{} // the rest of the file may be long: let go of it
 	}
-	sample = nil
 	for end == nil {
 		var rec record
 		if rec, end = src.next(); end == nil {

@@ -19,13 +19,11 @@ const wholeEvery = 40
 // on a timer, after Redis was out of reach, and when something went wrong. Every
 // process that serves the API or runs workers should have one.
 func (q *Queue) Run(ctx context.Context) error {
-	wait := q.o.Every
 	for ctx.Err() == nil {
+		wait := q.o.Every
 		if err := q.Reconcile(ctx); err != nil && ctx.Err() == nil {
 			q.log.Warn("jobs and Redis do not agree yet", "error", err)
 			wait = min(q.o.Every, time.Second)
-		} else {
-			wait = q.o.Every
 		}
 		t := time.NewTimer(wait)
 		select {
