@@ -1,6 +1,9 @@
 package text
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Two clean-ups take out the spaces that tokens leave before punctuation. Both are
 // lists of replacements made one after the other over the whole text, so that one
