@@ -188,8 +188,14 @@ func (r *reader) read() {
 }
 
 // known reports whether an untaken tensor is a mistake. The original weights that
-// PEFT may keep beside a trained copy are not.
-func (r *reader) known(name string) bool { return !strings.Contains(name, ".original_module.") }
+// PEFT may keep beside a trained copy are not, nor are the biases of such a copy that
+// it writes a second time when bias is "all".
+func (r *reader) known(name string) bool {
+	if at, rest, twice := strings.Cut(name, ".modules_to_save."); twice {
+		return !r.taken[at+"."+strings.TrimPrefix(rest, "default.")]
+	}
+	return !strings.Contains(name, ".original_module.")
+}
 
 func (r *reader) factors(m Module, rank Rank) {
 	at := prefix + m.Path
