@@ -43,7 +43,7 @@ func (e *Engine) attempt(batch []*item) (seated []*item, rows [][]float32, err e
 }
 
 // seat makes the adapters of a batch resident. Texts whose adapter finds no free
-// slot go back to the queue.
+// slot go back to the queue; those of one that cannot have any are refused.
 func (e *Engine) seat(batch []*item) ([]*item, []*Prepared, error) {
 	var wanted []*Prepared
 	place := map[string]int{}
@@ -67,14 +67,14 @@ func (e *Engine) seat(batch []*item) ([]*item, []*Prepared, error) {
 	}
 	var now, later []*item
 	for _, it := range batch {
-		if it.adapter == nil || place[it.adapter.Ref.Digest] < n {
+		switch {
+		case it.adapter == nil || place[it.adapter.Ref.Digest] < n:
 			now = append(now, it)
-		} else {
+		case n == 0 && place[it.adapter.Ref.Digest] == 0: // nothing can be evicted for the first: waiting would not help
+			it.answer <- result{index: it.index, err: fmt.Errorf("%w: adapter %s needs %d", ErrFull, wanted[0].Ref, wanted[0].Pages)}
+		default:
 			later = append(later, it)
 		}
-	}
-	if len(now) == 0 { // nothing can be evicted: waiting would not help
-		return later, nil, fmt.Errorf("%w: adapter %s needs %d", ErrFull, wanted[0].Ref, wanted[0].Pages)
 	}
 	e.queue.back(later)
 	return now, wanted[:n], nil

@@ -51,10 +51,12 @@ type Engine struct {
 	host   *hostCache
 
 	placing flight[*served]
+	dropped chan struct{} // has a token while gone is not empty
 
 	mu     sync.RWMutex // guards the maps; the models in them belong to the owner
 	bases  map[string]*served
 	tuned  map[string]*served // variants on the device, by digest
+	gone   []*served          // variants to be freed
 	shared map[string]*programs
 	turn   int64
 	ready  atomic.Pointer[string] // nil: ready; else what is going on
@@ -80,7 +82,7 @@ type served struct {
 
 // New makes an engine; bases are added with Load, and nothing is answered before Run.
 func New(o Options) *Engine {
-	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}),
+	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}), dropped: make(chan struct{}, 1),
 		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, host: newHostCache(o.HostBytes)}
 	e.loading("starting")
 	return e
@@ -103,6 +105,9 @@ func (e *Engine) pages() int { return (e.MaxRank + nn.PageRank - 1) / nn.PageRan
 // before or beside Run.
 func (e *Engine) Load(ctx context.Context, b *Base) error {
 	start := time.Now()
+	if n := len(b.Arch.Facts().Labels); n > nn.MaxLabels {
+		return fmt.Errorf("base %s: its head has %d labels, at most %d are served", b.Name, n, nn.MaxLabels)
+	}
 	e.loading(fmt.Sprintf("loading %s", b.Name))
 	s, err := e.place(b.Name, b, e.Slots)
 	if err != nil {
@@ -187,6 +192,7 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 // goroutines ask of the device. Requests that still wait then are refused.
 func (e *Engine) Run(ctx context.Context) error {
 	defer close(e.over)
+	defer e.sweep()
 	var compiler sync.WaitGroup
 	compiler.Go(func() { e.compile(ctx) })
 	defer compiler.Wait()
@@ -197,6 +203,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		case order := <-e.orders:
 			order()
+		case <-e.dropped:
+			e.sweep()
 		case <-e.queue.filled:
 			if batch := e.queue.next(); batch != nil {
 				e.execute(batch)

@@ -14,8 +14,10 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
+	"lorikeet/adapters/safetensors"
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
+	"lorikeet/inference/arch"
 	"lorikeet/inference/device/devicetest"
 	"lorikeet/inference/inferencetest"
 )
@@ -258,5 +260,103 @@ func TestImportRefusesWhatCannotBeServed(t *testing.T) {
 	}
 	if len(r.registry.List(t.Context())) != 0 {
 		t.Error("a refused adapter is registered")
+	}
+}
+
+func TestOneAdapterThatFindsNoSlotFailsNoOtherRequest(t *testing.T) {
+	r := start(t, devicetest.Go(t), 3, "negative", "positive")
+	for i, name := range []string{"a", "b"} {
+		if err := r.Place(t.Context(), r.add(t, name, uint64(i), 8), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.add(t, "c", 3, 8)
+	var calls sync.WaitGroup
+	for i := range 60 {
+		calls.Go(func() {
+			name := []string{"c", "a", "", "b"}[i%4]
+			_, err := r.Predict(t.Context(), inference.Request{Model: "tiny", Adapters: []string{name}, Inputs: texts[:1]})
+			if (name == "c") != errors.Is(err, inference.ErrFull) || name != "c" && err != nil {
+				t.Errorf("%q: %v", name, err)
+			}
+		})
+	}
+	calls.Wait()
+}
+
+func TestTheSameFilesOnTwoBasesAreTwoAdapters(t *testing.T) {
+	r := start(t, devicetest.Go(t), 8, "negative", "positive")
+	if err := r.Load(t.Context(), inferencetest.Base(t, "stars", inferencetest.BERT(t, "score"))); err != nil {
+		t.Fatal(err)
+	}
+	r.Open()
+	config, weights := inferencetest.Adapter(t, r.base, 1, 4)
+	weights = bytes.ReplaceAll(weights, []byte("lorikeet.base_digest"), []byte("some.other.metadatum")) // PEFT names no digest
+	for model, want := range map[string]arch.Problem{"tiny": arch.SingleLabel, "stars": arch.Regression} {
+		_, err := r.Import(t.Context(), inference.Import{Name: "on-" + model, Model: model, Config: config, Weights: bytes.NewReader(weights), Size: int64(len(weights))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := r.Predict(t.Context(), inference.Request{Model: "on-" + model, Inputs: texts[:1]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := a.Rows[0].Problem; got != want {
+			t.Errorf("on %s it answers as %s, want %s", model, got, want)
+		}
+	}
+}
+
+func TestAHeadOfOneOutputIsARegression(t *testing.T) {
+	r := start(t, devicetest.Go(t), 8, "negative", "positive")
+	r.add(t, "score", 1, 4, "stars")
+	r.add(t, "three", 1, 4, "a", "b", "c")
+	a := r.predict(t, []string{"score", "three", ""}, texts[:3]...)
+	for i, want := range []arch.Problem{arch.Regression, arch.SingleLabel, arch.SingleLabel} {
+		if got := a.Rows[i].Problem; got != want {
+			t.Errorf("row %d with labels %q is a %s, want %s", i, a.Rows[i].Labels, got, want)
+		}
+	}
+}
+
+func TestABaseWithMoreLabelsThanAreServedIsRefused(t *testing.T) {
+	labels := make([]string, 257)
+	for i := range labels {
+		labels[i] = fmt.Sprint(i)
+	}
+	r := start(t, devicetest.Go(t), 8, "negative", "positive")
+	if err := r.Load(t.Context(), inferencetest.Base(t, "wide", inferencetest.BERT(t, labels...))); err == nil {
+		t.Error("it is loaded")
+	}
+}
+
+// importTensors registers an adapter of rank 1 on the classifier made of these
+// tensors and the factors, which are zero.
+func (r rig) importTensors(t *testing.T, name, options string, tensors map[string][]float32) {
+	t.Helper()
+	m, _ := r.base.Layout.Find("classifier")
+	const at = "base_model.model.classifier."
+	out := []safetensors.Out{{Name: at + "lora_A.weight", DType: "F32", Shape: []int{1, m.In}, Data: make([]float32, m.In)},
+		{Name: at + "lora_B.weight", DType: "F32", Shape: []int{m.Out, 1}, Data: make([]float32, m.Out)}}
+	for n, v := range tensors {
+		out = append(out, safetensors.Out{Name: at + n, DType: "F32", Shape: []int{len(v)}, Data: v})
+	}
+	var b bytes.Buffer
+	if err := safetensors.Write(&b, out, nil); err != nil {
+		t.Fatal(err)
+	}
+	config := `{"peft_type":"LORA","r":1,"lora_alpha":2,"target_modules":["classifier"],` + options + `}`
+	if _, err := r.Import(t.Context(), inference.Import{Name: name, Model: "tiny", Config: []byte(config), Weights: bytes.NewReader(b.Bytes()), Size: int64(b.Len())}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTheBiasOfLoraBAddsToATrainedBiasOfTheHead(t *testing.T) {
+	r := start(t, devicetest.Go(t), 8, "negative", "positive")
+	r.importTensors(t, "one", `"bias":"all"`, map[string][]float32{"base_layer.bias": {5, -7}})
+	r.importTensors(t, "two", `"bias":"all","lora_bias":true`, map[string][]float32{"base_layer.bias": {3, -3}, "lora_B.bias": {1, -2}}) // α/r is 2
+	a := r.predict(t, []string{"one", "two"}, texts[0], texts[0])
+	if !near(a.Rows[0].Logits, a.Rows[1].Logits) {
+		t.Errorf("logits %v, want %v", a.Rows[1].Logits, a.Rows[0].Logits)
 	}
 }

@@ -13,7 +13,7 @@ type hostCache struct {
 	reading flight[*Prepared]
 
 	mu    sync.Mutex
-	held  map[string]*cached // by digest
+	held  map[string]*cached // by base and digest
 	bytes int64
 	turn  int64
 }

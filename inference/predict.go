@@ -52,18 +52,20 @@ func (e *Engine) Predict(ctx context.Context, r Request) (Answer, error) {
 	if err := e.Ready(); err != nil {
 		return Answer{}, err
 	}
-	model, release, names, err := e.resolve(ctx, r)
+	model, variant, release, names, err := e.resolve(ctx, r)
 	if err != nil {
 		return Answer{}, err
 	}
 	defer release()
+	ctx, leave := context.WithCancel(ctx) // what is left of a request that failed is not run
+	defer leave()
 	prepared, err := e.adapters(ctx, model, names)
 	if err != nil {
 		return Answer{}, err
 	}
 	answer := Answer{Model: model.name, Rows: make([]Row, len(r.Inputs))}
 	if model.version != nil {
-		answer.Model, answer.Variant = model.version.Base, &model.version.Ref
+		answer.Model, answer.Variant = variant.Base, &variant.Ref
 	}
 	answers := make(chan result, len(r.Inputs))
 	items, err := e.items(ctx, model, r, names, prepared, answers)
@@ -93,40 +95,41 @@ func (e *Engine) Predict(ctx context.Context, r Request) (Answer, error) {
 }
 
 // resolve finds the model, and the adapter of each input. A name that is not a base
-// may be an adapter, which stands for its base with that adapter, or a variant.
-func (e *Engine) resolve(ctx context.Context, r Request) (*served, func(), []string, error) {
+// may be an adapter, which stands for its base with that adapter, or a variant, which
+// is given too: a model on the device may have been placed for a twin of it.
+func (e *Engine) resolve(ctx context.Context, r Request) (*served, *adapters.Version, func(), []string, error) {
 	hold := func() {}
 	names := make([]string, len(r.Inputs))
 	if r.Adapters != nil && copy(names, r.Adapters) != len(names) || len(r.Adapters) > len(names) {
-		return nil, nil, nil, invalid.Field("adapters", "has %d names for %d inputs", len(r.Adapters), len(names))
+		return nil, nil, nil, nil, invalid.Field("adapters", "has %d names for %d inputs", len(r.Adapters), len(names))
 	}
 	if s := e.base(r.Model); s != nil {
-		return s, hold, names, nil
+		return s, nil, hold, names, nil
 	}
 	v, err := e.Registry.Resolve(ctx, r.Model)
 	if errors.Is(err, adapters.ErrNotFound) || errors.Is(err, adapters.ErrName) {
-		return nil, nil, nil, fmt.Errorf("%w: %q; bases: %s", ErrUnknownModel, r.Model, e.names())
+		return nil, nil, nil, nil, fmt.Errorf("%w: %q; bases: %s", ErrUnknownModel, r.Model, e.names())
 	}
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, nil, nil, err
 	}
 	for _, n := range names {
 		if n != "" {
-			return nil, nil, nil, invalid.Field("model", "%q is not a base: it cannot be combined with an adapter", r.Model)
+			return nil, nil, nil, nil, invalid.Field("model", "%q is not a base: it cannot be combined with an adapter", r.Model)
 		}
 	}
 	if v.Kind == adapters.KindVariant {
 		s, release, err := e.variant(ctx, v)
-		return s, release, names, err
+		return s, &v, release, names, err
 	}
 	s := e.base(v.Base)
 	if s == nil {
-		return nil, nil, nil, fmt.Errorf("%w: %s was made for base %q, which is not loaded; bases: %s", ErrWrongBase, v.Ref, v.Base, e.names())
+		return nil, nil, nil, nil, fmt.Errorf("%w: %s was made for base %q, which is not loaded; bases: %s", ErrWrongBase, v.Ref, v.Base, e.names())
 	}
 	for i := range names {
 		names[i] = v.String()
 	}
-	return s, hold, names, nil
+	return s, nil, hold, names, nil
 }
 
 // adapters prepares the named adapters of a request, each once.
@@ -169,7 +172,7 @@ func (e *Engine) prepared(ctx context.Context, model *served, v adapters.Version
 	if v.Base != model.name || v.BaseDigest != "" && v.BaseDigest != model.base.Digest {
 		return nil, fmt.Errorf("%w: %s was made for base %s (%s), not for %s (%s)", ErrWrongBase, v.Ref, v.Base, short(v.BaseDigest), model.name, short(model.base.Digest))
 	}
-	p, err := e.host.get(ctx, v.Digest, func() (*Prepared, error) {
+	p, err := e.host.get(ctx, hostKey(v), func() (*Prepared, error) {
 		a, err := e.Registry.Open(context.WithoutCancel(ctx), v, model.base.Layout)
 		if err != nil {
 			return nil, err
@@ -183,6 +186,10 @@ func (e *Engine) prepared(ctx context.Context, model *served, v adapters.Version
 	twin.Ref = v.Ref
 	return &twin, nil
 }
+
+// hostKey names a prepared adapter: the same files on another base are prepared
+// otherwise.
+func hostKey(v adapters.Version) string { return v.Base + " " + v.Digest }
 
 // short is the start of a digest, enough to tell two apart in a message.
 func short(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }

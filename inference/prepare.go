@@ -57,8 +57,14 @@ func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error)
 	} else if len(facts.Labels) == 0 {
 		return nil, fmt.Errorf("%w: the adapter brings no head (modules_to_save %q) and base %s has none", ErrNoHead, facts.Heads, b.Name)
 	}
-	if a.Meta.Problem != "" {
+	switch {
+	case a.Meta.Problem != "":
 		p.Problem = arch.Problem(a.Meta.Problem)
+	case p.Problem == arch.MultiLabel:
+	case len(p.Labels) == 1: // as transformers reads a head of one output
+		p.Problem = arch.Regression
+	case len(p.Labels) > 1:
+		p.Problem = arch.SingleLabel
 	}
 	for _, r := range p.rows {
 		p.Bytes += int64(4 * len(r))
@@ -129,13 +135,13 @@ func (b *Base) heads(p *Prepared, a *adapters.Adapter) error {
 			if d, err = b.dense(m); err != nil {
 				return err
 			}
-			if f, ok := a.Factors[m.Path]; ok {
-				if d, err = b.merge(m, d, f); err != nil {
-					return err
-				}
-			}
 			if bias := a.Biases[m.Path]; bias != nil {
 				d.Bias = bias
+			}
+			if f, ok := a.Factors[m.Path]; ok {
+				if d, err = b.merge(m, d, f); err != nil { // adds lora_B's own bias to the layer's
+					return err
+				}
 			}
 		}
 		if m.Labels {

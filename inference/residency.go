@@ -117,7 +117,7 @@ func (e *Engine) Residency(_ context.Context, v adapters.Version) (Residency, er
 			return Residency{Tier: "device", Pinned: l.pinned, Slots: slices.Clone(l.slots), Hits: l.hits}, nil
 		}
 	}
-	if e.host.has(v.Digest) {
+	if e.host.has(hostKey(v)) {
 		return Residency{Tier: "host"}, nil
 	}
 	return Residency{Tier: "disk"}, nil
@@ -185,7 +185,7 @@ func (e *Engine) Unload(ctx context.Context, v adapters.Version) error {
 			s.used = 0 // goes first once the requests that hold it are done
 		}
 	})
-	e.host.drop(v.Digest)
+	e.host.drop(hostKey(v))
 	return err
 }
 

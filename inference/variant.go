@@ -73,11 +73,27 @@ func (e *Engine) trim() {
 	}
 }
 
-// drop frees a variant that nobody holds. mu is held.
+// drop gives up a variant that nobody holds. mu is held. A batch whose callers have
+// left may still run on its weights: the owner of the device frees them after it.
 func (e *Engine) drop(s *served) {
 	delete(e.tuned, s.version.Digest)
-	if err := errors.Join(free(s.weights), s.base.Close()); err != nil {
-		e.Log.Error("variant not freed", "variant", s.version.Ref.String(), "error", err)
+	e.gone = append(e.gone, s)
+	select {
+	case e.dropped <- struct{}{}:
+	default:
+	}
+}
+
+// sweep frees the variants that were given up. It runs on the owner's goroutine.
+func (e *Engine) sweep() {
+	e.mu.Lock()
+	gone := e.gone
+	e.gone = nil
+	e.mu.Unlock()
+	for _, s := range gone {
+		if err := errors.Join(free(s.weights), s.base.Close()); err != nil {
+			e.Log.Error("variant not freed", "variant", s.version.Ref.String(), "error", err)
+		}
 	}
 }
 
