@@ -203,7 +203,7 @@ func (r *reader) factors(m Module, rank Rank) {
 	if m.Kind == Embedding {
 		f.A = r.need(at+".lora_embedding_A", rank.R, m.In)
 		f.B = r.need(at+".lora_embedding_B", m.Out, rank.R)
-		if !strings.HasSuffix(m.Path, ".word_embeddings") {
+		if !strings.HasSuffix(m.Path, ".word_embeddings") && !strings.HasSuffix(m.Path, ".embed_tokens") {
 			r.errs = append(r.errs, invalid.Field("target_modules", "%s: of the embeddings only the words' can have LoRA", m.Path))
 		}
 		if r.a.Config.DoRA {
@@ -238,9 +238,9 @@ func (r *reader) bias(m Module) {
 }
 
 func (r *reader) whole(m Module) {
-	if m.Kind != Head {
+	if m.Kind != Head && m.Kind != Output {
 		r.errs = append(r.errs, invalid.Field("modules_to_save",
-			"%s: only layers of the classification head can be replaced whole when adapters share a batch", m.Path))
+			"%s: only layers of the head can be replaced whole when adapters share a batch", m.Path))
 	}
 	at := prefix + m.Path
 	out := m.Out

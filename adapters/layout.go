@@ -9,6 +9,7 @@ const (
 	Head                        // as Linear; may also be replaced whole (modules_to_save)
 	Embedding                   // LoRA by token
 	Norm                        // bias
+	Output                      // to the vocabulary of a language model: as Head, but all-linear leaves it out
 )
 
 // Module is a layer of a base that an adapter may change. Path is its name in the
@@ -22,6 +23,9 @@ type Module struct {
 	// Labels marks the layer whose outputs are the labels: an adapter that replaces
 	// it may have another number of them.
 	Labels bool
+	// Tied is the path of the embedding whose table is this layer's weight; empty: it
+	// has a weight of its own.
+	Tied string
 }
 
 // Layout is every module of a base, in the order of its forward pass.

@@ -222,7 +222,7 @@ func (l Layout) standard() []string {
 func (l Layout) leaves() []string {
 	var names []string
 	for _, m := range l {
-		if m.Kind == Linear || m.Kind == Head {
+		if m.Kind == Linear || m.Kind == Head || m.Kind == Output {
 			name := m.Path[strings.LastIndexByte(m.Path, '.')+1:]
 			if !slices.Contains(names, name) {
 				names = append(names, name)

@@ -115,6 +115,15 @@ func (b *bank) standard(name string, n int) ([]float32, error) {
 			row[i] = 1
 		}
 	}
+	for _, m := range b.base.Layout {
+		if m.Kind == adapters.Output && name == m.Path+".weight" {
+			w, err := b.base.matrix(m)
+			if err != nil {
+				return nil, err
+			}
+			return Transpose(w, m.Out, m.In), nil
+		}
+	}
 	if len(b.base.Arch.Facts().Labels) == 0 {
 		return row, nil
 	}

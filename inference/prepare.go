@@ -3,6 +3,7 @@ package inference
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"lorikeet/adapters"
 	"lorikeet/inference/arch"
@@ -41,6 +42,10 @@ func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error)
 			heads = heads || adapted || saved || bias != nil
 		case m.Kind == adapters.Embedding && adapted:
 			p.embedding(m, f)
+		case m.Kind == adapters.Output && saved:
+			p.Profile.Heads = true
+			d := a.Saved[m.Path]
+			p.rows[m.Path+".weight"] = Transpose(d.Weight, d.Out, d.In)
 		default:
 			err = b.module(p, m, f, adapted, bias)
 		}
@@ -54,7 +59,7 @@ func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error)
 		if err := b.heads(p, a); err != nil {
 			return nil, err
 		}
-	} else if len(facts.Labels) == 0 {
+	} else if len(facts.Labels) == 0 && !b.speaks() {
 		return nil, fmt.Errorf("%w: the adapter brings no head (modules_to_save %q) and base %s has none", ErrNoHead, facts.Heads, b.Name)
 	}
 	switch {
@@ -71,6 +76,19 @@ func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error)
 	}
 	p.Bytes += int64(4 * len(p.embed))
 	return p, nil
+}
+
+// speaks reports whether the base is a language model, whose outputs are its tokens.
+func (b *Base) speaks() bool {
+	return slices.ContainsFunc(b.Layout, func(m adapters.Module) bool { return m.Kind == adapters.Output })
+}
+
+// matrix is the base's weight of a linear layer, [out, in].
+func (b *Base) matrix(m adapters.Module) ([]float32, error) {
+	if m.Tied != "" {
+		return b.Tensor(m.Tied + ".weight")
+	}
+	return b.Tensor(m.Path + ".weight")
 }
 
 // module prepares the factors and the bias of a layer that is not part of the head.
@@ -213,7 +231,7 @@ func (b *Base) doraScale(m adapters.Module, f adapters.Factors) ([]float32, erro
 	if f.Magnitude == nil {
 		return nil, nil
 	}
-	w, err := b.Tensor(m.Path + ".weight")
+	w, err := b.matrix(m)
 	if err != nil {
 		return nil, err
 	}

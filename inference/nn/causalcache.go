@@ -1,0 +1,86 @@
+package nn
+
+import (
+	"fmt"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive,staticcheck // graph code reads as algebra
+)
+
+// Cache holds the keys and values of the tokens so far, for each layer, [rows, max,
+// heads, dim]. A row's tokens lie in its first slots, without gaps; what lies beyond
+// them is never looked at, so a row is freed by forgetting it. A graph takes a Cache
+// in and gives the next one out; fed as donated buffers it is updated in place.
+type Cache struct{ Keys, Values []*Node }
+
+// NewCache declares the cache among the inputs of a pass: "keys.0", "values.0" and so
+// on, in the order of [Cache.Nodes].
+func NewCache(p *Pass, layers, rows, max, heads, dim int) Cache {
+	var c Cache
+	for i := range layers {
+		c.Keys = append(c.Keys, p.Input(fmt.Sprintf("keys.%d", i), dtypes.Float32, rows, max, heads, dim))
+		c.Values = append(c.Values, p.Input(fmt.Sprintf("values.%d", i), dtypes.Float32, rows, max, heads, dim))
+	}
+	return c
+}
+
+// Nodes lists the cache: keys and values of layer 0, of layer 1, and so on.
+func (c Cache) Nodes() []*Node {
+	var all []*Node
+	for i := range c.Keys {
+		all = append(all, c.Keys[i], c.Values[i])
+	}
+	return all
+}
+
+// Length is how many tokens a row holds.
+func (c Cache) Length() int { return c.Keys[0].Shape().Dim(1) }
+
+// WriteRows puts x [n, length, heads, dim] into the first slots of the given rows of a
+// layer's keys or values. rows [n] int32, each another one.
+func WriteRows(cache, x, rows *Node) *Node {
+	n, zero := x.Shape().Dim(0), ScalarZero(x.Graph(), dtypes.Int32)
+	if updates(cache) {
+		for i := range n {
+			cache = DynamicUpdateSlice(cache, SliceAxis(x, 0, AxisElem(i)), []*Node{element(rows, i), zero, zero, zero})
+		}
+		return cache
+	}
+	d := cache.Shape().Dimensions
+	if short := d[1] - x.Shape().Dim(1); short > 0 {
+		x = Concatenate([]*Node{x, Zeros(x.Graph(), shapes.Make(x.DType(), n, short, d[2], d[3]))}, 1)
+	}
+	index := Iota(x.Graph(), shapes.Make(dtypes.Int32, d...), 0)
+	for i := range n {
+		row := BroadcastToDims(SliceAxis(x, 0, AxisElem(i)), d...)
+		cache = Where(Equal(index, element(rows, i)), row, cache)
+	}
+	return cache
+}
+
+// WriteNext puts x [rows, 1, heads, dim] into each row's slot position [rows] int32.
+func WriteNext(cache, x, position *Node) *Node {
+	zero := ScalarZero(x.Graph(), dtypes.Int32)
+	if updates(cache) {
+		// A row at a time: the update has one start for the whole batch.
+		for i := range x.Shape().Dim(0) {
+			cache = DynamicUpdateSlice(cache, SliceAxis(x, 0, AxisElem(i)), []*Node{Const(x.Graph(), int32(i)), element(position, i), zero, zero})
+		}
+		return cache
+	}
+	d := cache.Shape().Dimensions
+	slot := Iota(x.Graph(), shapes.Make(dtypes.Int32, d...), 1)
+	here := Equal(slot, BroadcastToDims(ExpandAxes(position, 1, 2, 3), d...))
+	return Where(here, BroadcastToDims(x, d...), cache)
+}
+
+// updates reports whether the backend can write into a slice of a tensor. The Go
+// backend cannot: there every write is a choice between two whole tensors.
+func updates(x *Node) bool {
+	return x.Graph().Backend().Capabilities().Operations[compute.OpTypeDynamicUpdateSlice]
+}
+
+// element is a scalar of a vector.
+func element(v *Node, i int) *Node { return Reshape(SliceAxis(v, 0, AxisElem(i))) }
