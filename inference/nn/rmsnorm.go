@@ -13,5 +13,6 @@ func (b Block) RMSNorm(x *Node, epsilon float64) *Node {
 	dim := x.Shape().Dim(-1)
 	b.module(adapters.Module{Kind: adapters.Norm, In: dim, Out: dim})
 	mean := ReduceAndKeep(Square(x), ReduceMean, -1)
-	return Mul(Mul(x, Rsqrt(AddScalar(mean, epsilon))), vector(b.Weight("weight", dim), x))
+	// Not Rsqrt: GoMLX has no gradient for it.
+	return Mul(Div(x, Sqrt(AddScalar(mean, epsilon))), vector(b.Weight("weight", dim), x))
 }
