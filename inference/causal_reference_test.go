@@ -3,6 +3,7 @@ package inference
 import (
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -107,5 +108,22 @@ func TestLanguageModelsAreReadStrictly(t *testing.T) {
 	tied.weights = append(tied.weights, nn.Param{Role: nn.Weight, Name: "lm_head.weight"})
 	if tied.match() == nil {
 		t.Error("takes an untied model without its head")
+	}
+}
+
+// TestRarerConfigurationsAgreeWithPyTorch runs models recorded in testdata.
+func TestRarerConfigurationsAgreeWithPyTorch(t *testing.T) {
+	for _, name := range []string{"llama-biased", "mistral"} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join("testdata", name)
+			base, _ := openCausal(t, dir, "config.json")
+			r := reference{dir: dir, base: base, io: openTensors(t, filepath.Join(dir, "io.safetensors"))}
+			ids := narrow(ints(t, r.io, "input_ids"))
+			info, _ := r.io.Info("input_ids")
+			mask := slices.Repeat([]int32{1}, len(ids))
+			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
+				compareTokens(t, "logits", r.speak(t, backend).logits(t, ids, mask, info.Shape[0], nil), r.io, "logits", mask)
+			})
+		})
 	}
 }
