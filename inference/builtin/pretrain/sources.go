@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"lorikeet/inference/builtin/corpus"
+)
+
+// sources lists what the corpus is made of. debian is where the Debian packages are
+// installed (/usr) or unpacked, goroot the Go distribution, data a folder of rows.
+// A source that is not there gives nothing.
+func sources(debian, goroot, data string, seed uint64) []corpus.Source {
+	wordnet := os.DirFS(filepath.Join(debian, "share/wordnet"))
+	rows := func(dir string, fields ...string) corpus.Source {
+		return corpus.Source{Name: "data/" + dir, Text: corpus.Rows(os.DirFS(filepath.Join(data, dir)), fields...)}
+	}
+	licensed := func(s corpus.Source, licence string, limit int) corpus.Source {
+		s.Licence, s.Limit = licence, limit
+		return s
+	}
+	fortune := func(name string) bool { return path.Ext(name) == "" && !strings.HasPrefix(name, "mario") }
+	dict := func(name string) bool { return strings.HasSuffix(name, ".dict.dz") }
+	return []corpus.Source{
+		{Name: "reviews.txt", Licence: "Apache-2.0, written for this project", Limit: 60000, Text: corpus.Reviews(90000, seed)},
+		licensed(rows("translation/tatoeba_en_zh", "en"), "CC BY 2.0 FR", 0),
+		licensed(rows("instruction/self_instruct_seed", "instruction", "input", "output"), "Apache-2.0", 0),
+		licensed(rows("instruction/p3_t0_sample", "instruction", "input", "output"), "Apache-2.0", 12000),
+		licensed(rows("instruction/gsm8k", "instruction"), "MIT", 0),
+		licensed(rows("formats/llamafactory", "content", "value", "output"), "Apache-2.0", 0),
+		licensed(rows("formats/mt_bench", "turns"), "Apache-2.0", 0),
+		licensed(rows("translation/wmt_en_ro_sample", "en"), "Apache-2.0", 0),
+		{Name: "wordnet-base (examples)", Licence: "WordNet 3.0", Text: corpus.WordNet(wordnet, true)},
+		{Name: "wordnet-base (definitions)", Licence: "WordNet 3.0", Limit: 40000, Text: corpus.WordNet(wordnet, false)},
+		{Name: "fortunes, fortunes-min", Licence: "BSD", Text: corpus.Paragraphs(os.DirFS(filepath.Join(debian, "share/games/fortunes")), fortune)},
+		{Name: "dict-devil, dict-jargon", Licence: "public domain", Text: corpus.Paragraphs(os.DirFS(filepath.Join(debian, "share/dictd")), dict)},
+		{Name: "python3-doc", Licence: "PSF", Limit: 8000, Text: corpus.HTML(os.DirFS(filepath.Join(debian, "share/doc/python3.11/html")))},
+		{Name: "Go", Licence: "BSD", Limit: 8000, Text: corpus.GoComments(os.DirFS(filepath.Join(goroot, "src")))},
+	}
+}
+
+// collect writes the corpus, a sentence a line, and says how much came from where.
+func collect(file string, list []corpus.Source) (err error) {
+	f, err := os.Create(file) //nolint:gosec // the user names it
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := f.Close(); err == nil {
+			err = e
+		}
+	}()
+	w := bufio.NewWriter(f)
+	count := map[string]int{}
+	for source, s := range corpus.Collect(list) {
+		count[source]++
+		if _, err := fmt.Fprintln(w, s); err != nil {
+			return err
+		}
+	}
+	for _, s := range list {
+		fmt.Printf("%7d sentences  %s (%s)\n", count[s.Name], s.Name, s.Licence)
+	}
+	return w.Flush()
+}
