@@ -37,9 +37,12 @@ func (b Block) matrix(in, out int) *Node {
 		Shape: shapes.Make(dtypes.Float32, in, out), Transposed: true})
 }
 
+// module adds to the layout, once: encoder and decoder may share an embedding.
 func (b Block) module(m adapters.Module) {
 	m.Path = b.path
-	b.pass.Modules = append(b.pass.Modules, m)
+	if _, listed := b.pass.Modules.Find(b.path); !listed {
+		b.pass.Modules = append(b.pass.Modules, m)
+	}
 }
 
 // Linear is x·Wᵀ + bias with whatever the adapters add (see lora.go).

@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive,staticcheck // graph code reads as algebra
 )
 
@@ -12,9 +11,5 @@ import (
 // number of labels asked for, not counting those of the first token.
 func NextTokenLoss(logits, labels *Node) *Node {
 	length := labels.Shape().Dim(1)
-	logits, labels = SliceAxis(logits, 1, AxisRange(0, length-1)), SliceAxis(labels, 1, AxisRange(1))
-	asked := ConvertDType(GreaterOrEqual(labels, ScalarZero(labels.Graph(), dtypes.Int32)), dtypes.Float32)
-	picked := OneHot(MaxScalar(labels, 0), logits.Shape().Dim(2), dtypes.Float32)
-	losses := Neg(ReduceSum(Mul(LogSoftmax(logits, -1), picked), -1))
-	return ReduceSum(Mul(losses, asked), -1)
+	return TokenLoss(SliceAxis(logits, 1, AxisRange(0, length-1)), SliceAxis(labels, 1, AxisRange(1)))
 }
