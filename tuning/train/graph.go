@@ -67,12 +67,19 @@ func (l *loop) predict(batch, length int) func(*nn.Pass) []*Node {
 	}
 }
 
-// AdamW's constants, those of torch.optim.AdamW.
-const (
-	beta1   = 0.9
-	beta2   = 0.999
-	epsilon = 1e-8
-)
+// adamW holds the constants of the optimizer.
+type adamW struct{ beta1, beta2, epsilon float64 }
+
+// torchAdamW are those of torch.optim.AdamW.
+var torchAdamW = adamW{beta1: 0.9, beta2: 0.999, epsilon: 1e-8}
+
+// adam is the run's choice of them.
+func (l *loop) adam() adamW {
+	if l.optimizer == nil {
+		return torchAdamW
+	}
+	return *l.optimizer
+}
 
 // update builds one step of AdamW (Loshchilov & Hutter 2019) on every learned
 // parameter, after clipping the gradient to a global norm as
@@ -95,6 +102,7 @@ func (l *loop) update(p *nn.Pass) []*Node {
 	}
 	norm := Sqrt(square)
 	outputs := []*Node{norm}
+	adam := l.adam()
 	clip := ScalarOne(p.Graph, dtypes.Float32)
 	if l.maxNorm > 0 {
 		clip = Min(clip, Div(Scalar(p.Graph, dtypes.Float32, l.maxNorm), AddScalar(norm, 1e-6)))
@@ -105,9 +113,9 @@ func (l *loop) update(p *nn.Pass) []*Node {
 		if decays(t.param.Name) {
 			value = Sub(value, Mul(MulScalar(rate, l.decay), value))
 		}
-		m = Add(MulScalar(m, beta1), MulScalar(g, 1-beta1))
-		v = Add(MulScalar(v, beta2), MulScalar(Square(g), 1-beta2))
-		step := Div(Div(m, correction1), AddScalar(Sqrt(Div(v, correction2)), epsilon))
+		m = Add(MulScalar(m, adam.beta1), MulScalar(g, 1-adam.beta1))
+		v = Add(MulScalar(v, adam.beta2), MulScalar(Square(g), 1-adam.beta2))
+		step := Div(Div(m, correction1), AddScalar(Sqrt(Div(v, correction2)), adam.epsilon))
 		outputs = append(outputs, Sub(value, Mul(rate, step)), m, v)
 	}
 	return outputs

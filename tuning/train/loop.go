@@ -26,8 +26,10 @@ type loop struct {
 	random  bool      // dropout is on
 	maxNorm float64
 	decay   float64
-	seed    int64
-	length  int // longest text, tokens
+	// optimizer holds AdamW's constants; nil: PyTorch's.
+	optimizer *adamW
+	seed      int64
+	length    int // longest text, tokens
 
 	learned []tensor
 	frozen  map[string]compute.Buffer // weights that stay, by name
@@ -254,8 +256,8 @@ func (l *loop) advance(rate float64) (norm float64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	t := float64(l.step + 1)
-	scalars := map[string]float64{"rate": rate, "correction1": 1 - math.Pow(beta1, t), "correction2": 1 - math.Pow(beta2, t)}
+	t, adam := float64(l.step+1), l.adam()
+	scalars := map[string]float64{"rate": rate, "correction1": 1 - math.Pow(adam.beta1, t), "correction2": 1 - math.Pow(adam.beta2, t)}
 	f := &feed{l: l}
 	defer func() { err = errors.Join(err, f.free()) }()
 	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
