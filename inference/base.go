@@ -144,10 +144,10 @@ func (b *Base) match() error {
 	var errs []error
 	asked := map[string]bool{}
 	for _, w := range b.weights {
-		asked[w.Name] = true
-		tensor, ok := b.tensors[w.Name]
+		asked[w.Stored()] = true
+		tensor, ok := b.tensors[w.Stored()]
 		if !ok {
-			errs = append(errs, fmt.Errorf("the checkpoint lacks %s %v", w.Name, w.CheckpointDims()))
+			errs = append(errs, fmt.Errorf("the checkpoint lacks %s %v", w.Stored(), w.CheckpointDims()))
 			continue
 		}
 		if shape, _ := b.model.Shape(tensor); !slices.Equal(shape, w.CheckpointDims()) {
@@ -180,12 +180,12 @@ func (b *Base) Has(name string) bool {
 
 // Value reads a weight in the layout of the device.
 func (b *Base) Value(w nn.Param) ([]float32, error) {
-	v, err := b.Tensor(w.Name)
+	v, err := b.Tensor(w.Stored())
 	if err != nil {
 		return nil, err
 	}
 	if v == nil {
-		return nil, fmt.Errorf("base %s has no %s", b.Name, w.Name)
+		return nil, fmt.Errorf("base %s has no %s", b.Name, w.Stored())
 	}
 	if w.Transposed {
 		dims := w.CheckpointDims()

@@ -41,6 +41,7 @@ type speaker struct {
 	weights  map[string]compute.Buffer
 	bank     *bank
 	profile  *nn.Profile // nil: bare base
+	untied   bool        // see nn.Pass
 	programs map[string]*nn.Program
 }
 
@@ -67,6 +68,7 @@ func openCausal(t testing.TB, dir, config string) (*Base, arch.Causal) {
 	}
 	b := &Base{Name: filepath.Base(dir), Arch: face{lm: lm}, model: model}
 	p, _, err := nn.Build(devicetest.Go(t), "sketch", func(p *nn.Pass) []*graph.Node {
+		p.Untied = true
 		return []*graph.Node{lm.Logits(p.Root(), p.Input("ids", dtypes.Int32, 1, 4), p.Input("mask", dtypes.Int32, 1, 4))}
 	})
 	if err != nil {
@@ -142,6 +144,7 @@ func (s *speaker) run(t testing.TB, name string, batch, length int, with []*Prep
 			if s.profile != nil {
 				p.Bank = NewBank(p, batch, length, s.bank.size, *s.profile)
 			}
+			p.Untied = s.untied
 			return build(p)
 		})
 		if err != nil {

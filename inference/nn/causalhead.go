@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive,staticcheck // graph code reads as algebra
 
 	"lorikeet/adapters"
@@ -25,6 +27,10 @@ func (b Block) Output(x *Node, vocabulary int, tied *Block) *Node {
 		} else {
 			y = Einsum("bti,bio->bto", x, w)
 		}
+	case tied != nil && b.pass.Untied:
+		table := tied.At("weight").path
+		y = matmul(x, b.pass.param(Param{Role: Weight, Name: table + ".transposed", Tensor: table,
+			Shape: shapes.Make(dtypes.Float32, in, vocabulary), Transposed: true}))
 	case tied != nil:
 		table := tied.Weight("weight", vocabulary, in)
 		dims := append([]int(nil), x.Shape().Dimensions...)
