@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -104,6 +105,36 @@ func (a *attempt) score(ctx context.Context) (map[string]float64, error) {
 		return nil, fmt.Errorf("step %d: %w", a.place.Step, errNaN)
 	}
 	return out, nil
+}
+
+// measured checks that what a job asks to be measured can be, on rows of its kind.
+func (a *attempt) measured() error {
+	var known map[string]float64
+	switch a.target.problem {
+	case arch.SingleLabel:
+		known = metrics.Classification([]int{0}, []int{0}, len(a.target.labels))
+	case arch.Regression:
+		known = metrics.Regression([]float64{0, 1}, []float64{0, 1})
+	default:
+		return nil
+	}
+	var errs []error
+	if e := a.spec.Evaluate; e != nil {
+		for i, m := range e.Metrics {
+			if _, ok := known[m]; !ok && m != "loss" {
+				errs = append(errs, invalid.Field(fmt.Sprintf("evaluate.metrics[%d]", i), "%q is not measured here; known: %s", m, strings.Join(names(known), ", ")))
+			}
+		}
+	}
+	if e := a.spec.EarlyStopping; e != nil && e.Metric != "eval_loss" {
+		m := strings.TrimPrefix(e.Metric, "eval_")
+		if _, ok := known[m]; !ok {
+			errs = append(errs, invalid.Field("early_stopping.metric", "%q is not measured here; known: loss, %s, each after eval_", e.Metric, strings.Join(names(known), ", ")))
+		} else if !wanted(a.spec.Evaluate, m) {
+			errs = append(errs, invalid.Field("early_stopping.metric", "%q is not among evaluate.metrics", e.Metric))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // wanted reports whether the job asks for a metric; without a list it asks for all.

@@ -63,6 +63,7 @@ func newPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limi
 	if a.held, err = a.encode(held); err != nil {
 		errs = append(errs, fmt.Errorf("validation: %w", err))
 	}
+	errs = append(errs, a.measured())
 	f := base.Arch.Facts()
 	a.keepHead = sameHead(f, a.target)
 	if a.recipe.lora {

@@ -379,3 +379,31 @@ func TestEveryExampleIsSeenOnceAnEpoch(t *testing.T) {
 		t.Error("two epochs have the same order")
 	}
 }
+
+func TestAPlanRefusesMetricsThatAreNotMeasured(t *testing.T) {
+	dir := inferencetest.BERT(t)
+	base := inferencetest.Base(t, "tiny", dir)
+	rows, err := readRows(reviews(t, 16, labelled))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		stop     string // what early stopping watches
+		measured []string
+		field    string // of the fault; empty: none
+	}{
+		"the loss":                       {"eval_loss", []string{"accuracy", "loss"}, ""},
+		"one of the metrics":             {"eval_f1", nil, ""},
+		"a metric of another task":       {"eval_bleu", nil, "early_stopping.metric"},
+		"a metric that is not asked for": {"eval_f1", []string{"accuracy"}, "early_stopping.metric"},
+		"an unknown metric to measure":   {"eval_loss", []string{"accuracy", "pearson"}, "evaluate.metrics[1]"},
+	} {
+		s := specOf(tuning.LoRA, 8)
+		s.EarlyStopping = &tuning.EarlyStopping{Patience: 1, Metric: c.stop}
+		s.Evaluate = &tuning.Evaluate{Metrics: c.measured}
+		f := invalid.Faults(Check(base, s, rows, rows, Limits{}))
+		if c.field == "" && len(f) != 0 || c.field != "" && (len(f) != 1 || f[0].Field != c.field) {
+			t.Errorf("%s: %v, want a fault of %q", name, f, c.field)
+		}
+	}
+}
