@@ -5,13 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"slices"
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
+	"golang.org/x/sync/errgroup"
 
 	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
@@ -94,17 +97,24 @@ func (g *programs) cover(ctx context.Context, report func(done, total int)) erro
 		w := g.wide()
 		profile = &w
 	}
-	for i, b := range todo {
-		report(i, len(todo))
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := g.compile(b, profile); err != nil {
-			return err
-		}
+	// A compilation keeps one core busy.
+	workers, ctx := errgroup.WithContext(ctx)
+	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))
+	var done atomic.Int64
+	report(0, len(todo))
+	for _, b := range todo {
+		workers.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := g.compile(b, profile); err != nil {
+				return err
+			}
+			report(int(done.Add(1)), len(todo))
+			return nil
+		})
 	}
-	report(len(todo), len(todo))
-	return nil
+	return workers.Wait()
 }
 
 func (g *programs) compile(b bucket, profile *nn.Profile) error {
