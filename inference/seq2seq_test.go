@@ -14,7 +14,6 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/safetensors"
-	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/nn"
@@ -39,8 +38,6 @@ type translation struct {
 	model   arch.Seq2Seq
 	base    *Base
 	io      *safetensors.File
-	with    *safetensors.File // adapters.safetensors
-	lists   map[string]json.RawMessage
 	backend compute.Backend
 	weights map[string]compute.Buffer
 	bank    *bank
@@ -50,16 +47,14 @@ type translation struct {
 	ids, mask, decoder    []int32
 }
 
-func openTranslation(t *testing.T, name, config string, backend compute.Backend) *translation {
+func openTranslation(t *testing.T, dir, config string, backend compute.Backend) *translation {
 	t.Helper()
-	dir := sharedtest.Fixture(t, name)
 	files, err := checkpoint.Open(os.DirFS(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = files.Close() })
-	r := &translation{dir: dir, backend: backend, base: &Base{Name: name, model: files}, io: openTensors(t, filepath.Join(dir, "io.safetensors")),
-		with: openTensors(t, filepath.Join(dir, "adapters.safetensors"))}
+	r := &translation{dir: dir, backend: backend, base: &Base{Name: filepath.Base(dir), model: files}, io: openTensors(t, filepath.Join(dir, "io.safetensors"))}
 	model, err := arch.OpenSeq2Seq(readConfig(t, dir, config))
 	if err != nil {
 		t.Fatal(err)
@@ -90,11 +85,6 @@ func openTranslation(t *testing.T, name, config string, backend compute.Backend)
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = free(r.weights) })
-	raw, err := os.ReadFile(filepath.Join(dir, "adapters.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	decode(t, raw, &r.lists)
 	return r
 }
 
@@ -211,7 +201,8 @@ func (r *translation) run(t *testing.T, program *nn.Program, with []*Prepared, m
 	out, err := program.Run(func(p nn.Param) (compute.Buffer, bool, error) {
 		switch p.Role {
 		case nn.Weight:
-			return r.weights[p.Name], false, nil
+			b, err := r.weight(p)
+			return b, false, err
 		case nn.Slots:
 			b, err := r.bank.buffer(p)
 			return b, false, err
@@ -226,6 +217,19 @@ func (r *translation) run(t *testing.T, program *nn.Program, with []*Prepared, m
 		t.Fatal(err)
 	}
 	return out
+}
+
+// weight uploads what the bare model asks for in another layout.
+func (r *translation) weight(p nn.Param) (compute.Buffer, error) {
+	if b, ok := r.weights[p.Name]; ok {
+		return b, nil
+	}
+	v, err := r.base.Value(p)
+	if err != nil {
+		return nil, err
+	}
+	r.weights[p.Name], err = nn.Upload(r.backend, v, p.Shape.Dimensions...)
+	return r.weights[p.Name], err
 }
 
 // values downloads and frees a buffer, as rows of the given width.

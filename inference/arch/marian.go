@@ -41,13 +41,14 @@ type Marian struct {
 	Pad           int32    `json:"pad_token_id"`
 	Start         int32    `json:"decoder_start_token_id"`
 	EOS           tokenIDs `json:"eos_token_id"`
+	ForcedEOS     tokenIDs `json:"forced_eos_token_id"`
 }
 
 // marianEpsilon is PyTorch's default: it is not configured.
 const marianEpsilon = 1e-5
 
 func openMarian(config []byte) (Seq2Seq, error) {
-	m := Marian{Positions: 1024, Act: "gelu", Share: true, Tie: true, Drop: 0.1, EOS: tokenIDs{0}}
+	m := Marian{Positions: 1024, Act: "gelu", Share: true, Tie: true, Drop: 0.1, EOS: tokenIDs{0}, ForcedEOS: tokenIDs{0}}
 	if err := json.Unmarshal(config, &m); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
@@ -59,7 +60,7 @@ func openMarian(config []byte) (Seq2Seq, error) {
 		"decoder_layers": m.DecoderLayers, "decoder_attention_heads": m.DecoderHeads, "decoder_ffn_dim": m.DecoderFFN,
 		"max_position_embeddings": m.Positions}),
 		inVocabulary("pad_token_id", m.DecoderVocab, m.Pad), inVocabulary("decoder_start_token_id", m.DecoderVocab, m.Start),
-		inVocabulary("eos_token_id", m.DecoderVocab, m.EOS...)}
+		inVocabulary("eos_token_id", m.DecoderVocab, m.EOS...), inVocabulary("forced_eos_token_id", m.DecoderVocab, m.ForcedEOS...)}
 	for field, heads := range map[string]int{"encoder_attention_heads": m.Heads, "decoder_attention_heads": m.DecoderHeads} {
 		if heads > 0 && m.Dim%heads != 0 {
 			errs = append(errs, invalid.Field(field, "d_model %d is not a multiple of %d heads", m.Dim, heads))
@@ -230,7 +231,7 @@ func (m Marian) logits(root nn.Block, x *Node) *Node {
 
 // Facts implements Seq2Seq.
 func (m Marian) Facts() Seq2SeqFacts {
-	return Seq2SeqFacts{Family: "marian", MaxLength: m.Positions, Vocab: m.Vocab, Outputs: m.DecoderVocab, Start: m.Start, Pad: m.Pad, EOS: m.EOS,
+	return Seq2SeqFacts{Family: "marian", MaxLength: m.Positions, Vocab: m.Vocab, Outputs: m.DecoderVocab, Start: m.Start, Pad: m.Pad, EOS: m.EOS, ForcedEOS: m.ForcedEOS,
 		Layers: m.DecoderLayers, Heads: m.DecoderHeads, HeadDim: m.Dim / m.DecoderHeads, Tied: m.Tie, Scale: 1,
 		Targets: []string{"q_proj", "v_proj"}, Fixed: []string{"final_logits_bias"}}
 }

@@ -53,6 +53,7 @@ type Seq2SeqFacts struct {
 	Start     int32  // the decoder's first token
 	Pad       int32
 	EOS       []int32  // each of them ends a target
+	ForcedEOS []int32  // the last token of a target that reaches its limit; empty: any
 	Layers    int      // of the decoder: those of a cache
 	Heads     int      // of the decoder
 	HeadDim   int      // of one head
@@ -144,13 +145,14 @@ func Settle(m Seq2Seq, tensors []string, same func(a, b string) (bool, error)) (
 // ownHead is the output layer where it is not tied.
 const ownHead = "lm_head.weight"
 
-// tokenIDs is a number or a list of numbers in config.json.
+// tokenIDs is a number, a list of numbers or null in config.json.
 type tokenIDs []int32
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *tokenIDs) UnmarshalJSON(b []byte) error {
 	var one *int32
 	if err := json.Unmarshal(b, &one); err == nil {
+		*t = nil
 		if one != nil {
 			*t = tokenIDs{*one}
 		}
