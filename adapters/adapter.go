@@ -210,7 +210,11 @@ func (r *reader) factors(m Module, rank Rank) {
 			r.errs = append(r.errs, invalid.Field("use_dora", "%s: DoRA on an embedding is not supported", m.Path))
 			r.take(at+".lora_magnitude_vector", -1)
 		}
+		r.copied(m, m.In, m.Out)
 	} else {
+		if m.Kind == Output {
+			r.copied(m, m.Out, m.In)
+		}
 		f.A = r.need(at+".lora_A.weight", rank.R, m.In)
 		f.B = r.need(at+".lora_B.weight", m.Out, rank.R)
 		if r.a.Config.DoRA {
@@ -222,6 +226,11 @@ func (r *reader) factors(m Module, rank Rank) {
 	}
 	r.a.Factors[m.Path] = f
 }
+
+// copied takes the copy of the base's own table, or output layer, that PEFT stores
+// beside their factors (save_embedding_layers). It is not trained, so it is only held to
+// the base's shape: a vocabulary that was enlarged is refused.
+func (r *reader) copied(m Module, dims ...int) { r.take(prefix+m.Path+".base_layer.weight", dims...) }
 
 // bias takes the trained bias of a module: PEFT renames the layers it wraps.
 func (r *reader) bias(m Module) {

@@ -111,18 +111,26 @@ func TestLanguageModelsAreReadStrictly(t *testing.T) {
 	}
 }
 
-// TestRarerConfigurationsAgreeWithPyTorch runs models recorded in testdata.
+// TestRarerConfigurationsAgreeWithPyTorch runs models recorded in testdata, with adapters
+// on the token embedding and on the output layer, tied and not.
 func TestRarerConfigurationsAgreeWithPyTorch(t *testing.T) {
 	for _, name := range []string{"llama-biased", "mistral"} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join("testdata", name)
 			base, _ := openCausal(t, dir, "config.json")
-			r := reference{dir: dir, base: base, io: openTensors(t, filepath.Join(dir, "io.safetensors"))}
+			r := reference{dir: dir, base: base, io: openTensors(t, filepath.Join(dir, "io.safetensors")),
+				adapters: openTensors(t, filepath.Join(dir, "adapters.safetensors"))}
 			ids := narrow(ints(t, r.io, "input_ids"))
 			info, _ := r.io.Info("input_ids")
 			mask := slices.Repeat([]int32{1}, len(ids))
 			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
-				compareTokens(t, "logits", r.speak(t, backend).logits(t, ids, mask, info.Shape[0], nil), r.io, "logits", mask)
+				s := r.speak(t, backend)
+				compareTokens(t, "logits", s.logits(t, ids, mask, info.Shape[0], nil), r.io, "logits", mask)
+				words, dora := r.prepare(t, "words"), r.prepare(t, "head-dora")
+				s.wear(t, words, dora)
+				for name, with := range map[string][]*Prepared{"adapter.words": {words, words}, "adapter.head-dora": {dora, dora}} {
+					compareTokens(t, name, s.logits(t, ids, mask, info.Shape[0], with), r.adapters, name, mask)
+				}
 			})
 		})
 	}

@@ -3,6 +3,7 @@ package inference
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/device/devicetest"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/text"
 )
 
 // causals are the fixtures of decoder-only models.
@@ -155,6 +157,13 @@ func (s *speaker) run(t testing.TB, name string, batch, length int, with []*Prep
 	}
 	if s.profile != nil {
 		inputs["slots"] = s.slots(with)
+		if s.profile.Embed {
+			donated = maps.Clone(donated)
+			if donated == nil {
+				donated = map[string]compute.Buffer{}
+			}
+			donated["token_factors"] = s.tokenFactors(t, inputs["ids"], batch, length, with)
+		}
 	}
 	out, err := program.Run(func(p nn.Param) (compute.Buffer, bool, error) {
 		switch p.Role {
@@ -174,6 +183,21 @@ func (s *speaker) run(t testing.TB, name string, batch, length int, with []*Prep
 		t.Fatal(err)
 	}
 	return out
+}
+
+// tokenFactors looks up what adapters add to the embedding of each token, padding too.
+func (s *speaker) tokenFactors(t testing.TB, ids []int32, batch, length int, with []*Prepared) compute.Buffer {
+	t.Helper()
+	items := make([]*item, batch)
+	for i := range items {
+		items[i] = &item{adapter: with[i], tokens: text.Encoding{IDs: ids[i*length : (i+1)*length]}}
+	}
+	v := tokenFactors(items, &compiled{bucket: bucket{batch, length}, profile: s.profile})
+	b, err := nn.Upload(s.backend, v, batch, length, s.profile.Pages*nn.PageRank)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // logits is the whole forward pass of a padded batch, [batch*length][vocab].

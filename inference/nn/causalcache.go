@@ -39,7 +39,8 @@ func (c Cache) Nodes() []*Node {
 func (c Cache) Length() int { return c.Keys[0].Shape().Dim(1) }
 
 // WriteRows puts x [n, length, heads, dim] into the first slots of the given rows of a
-// layer's keys or values. rows [n] int32, each another one.
+// layer's keys or values. rows [n] int32; where two name the same row the later is kept,
+// so what only fills a batch up can come first and name the row of the next.
 func WriteRows(cache, x, rows *Node) *Node {
 	n, zero := x.Shape().Dim(0), ScalarZero(x.Graph(), dtypes.Int32)
 	if updates(cache) {
