@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -202,6 +203,36 @@ func TestPauseAndResume(t *testing.T) {
 			if j := p.await(b.ID, tuning.Queued); *j.QueuePosition != 2 {
 				t.Errorf("position %d", *j.QueuePosition)
 			}
+		})
+	})
+	t.Run("a job that is resumed in the moment it is put to rest goes on, with no one reconciling", func(t *testing.T) {
+		everywhere(t, func(t *testing.T, s *site) {
+			tr := s.trainer(40, 0)
+			api := s.open(false)
+			var (
+				once  sync.Once
+				ended bool
+				j     tuning.Job
+			)
+			s.created = func(key string) {
+				ended = ended || strings.Contains(key, "/"+keyEnds+"/")
+				if !ended || !strings.Contains(key, "/"+keyHistory+"/") {
+					return
+				}
+				// The worker has seen that the job is paused and still has it queued.
+				once.Do(func() {
+					if _, err := api.Resume(context.Background(), j.ID); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			p := s.open(false, func(o *Options) { o.Every = 1000 * time.Hour })
+			p.work(tr)
+			j = api.submit("a")
+			s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
+			_, err := api.Pause(t.Context(), j.ID)
+			must(t, err)
+			api.proven(j.ID, tr, 2)
 		})
 	})
 	t.Run("a job that was never paused cannot be resumed", func(t *testing.T) {

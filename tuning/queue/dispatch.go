@@ -109,10 +109,10 @@ func (d *dispatch) hint(ctx context.Context, f func(context.Context) error) erro
 	if time.Now().UnixNano() < d.down.Load() {
 		return errors.New("redis is out of reach")
 	}
-	ctx, cancel := context.WithTimeout(ctx, hintTime)
+	hctx, cancel := context.WithTimeout(ctx, hintTime)
 	defer cancel()
-	err := f(ctx)
-	if err != nil && !errors.Is(err, redis.Nil) {
+	err := f(hctx)
+	if err != nil && !errors.Is(err, redis.Nil) && ctx.Err() == nil {
 		d.down.Store(time.Now().Add(hintTime).UnixNano())
 	}
 	return err

@@ -44,9 +44,16 @@ func ids(events []tuning.Event) []string {
 
 func TestAFollowerSeesEveryEventOnceWhateverHappens(t *testing.T) {
 	for name, harm := range map[string]func(s *site, p *process, id string){
-		"nothing":               func(*site, *process, string) {},
-		"Redis loses its data":  func(s *site, _ *process, _ string) { s.redis.flush() },
-		"its own way is cut":    func(s *site, p *process, _ string) { p.cut(); time.Sleep(s.lease / 2); p.join() },
+		"nothing":              func(*site, *process, string) {},
+		"Redis loses its data": func(s *site, _ *process, _ string) { s.redis.flush() },
+		"its own way is cut":   func(s *site, p *process, _ string) { p.cut(); time.Sleep(s.lease / 2); p.join() },
+		"flushed while cut off": func(s *site, p *process, _ string) {
+			p.cut()
+			time.Sleep(4 * s.step)
+			s.redis.flush()
+			time.Sleep(2 * s.step)
+			p.join()
+		},
 		"the job is paused":     func(s *site, p *process, id string) { pauseAndResume(s, p, id) },
 		"a pause and a flush":   func(s *site, p *process, id string) { pauseAndResume(s, p, id); s.redis.flush() },
 		"Redis restarts":        func(s *site, _ *process, _ string) { s.redis.restart() },

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -44,17 +45,47 @@ func TestAJobOfAKilledWorkerGoesOnFromItsCheckpointWithinALeaseAndAPoll(t *testi
 	})
 }
 
-// wantResumed checks that an attempt went on from a checkpoint.
+// wantResumed checks that the history tells that an attempt began and went on from a
+// checkpoint.
 func wantResumed(t *testing.T, p *process, id string, attempt int) {
 	t.Helper()
 	events, err := p.Events(t.Context(), id, "", 0)
 	must(t, err)
+	begun, resumed := false, false
 	for _, e := range events {
-		if e.Type == "status" && strings.Contains(string(e.Data), `"step":`) && strings.Contains(string(e.Data), `"attempt":`+string(rune('0'+attempt))) {
-			return
+		var d statusData
+		if e.Type != "status" {
+			continue
+		}
+		must(t, json.Unmarshal(e.Data, &d))
+		if d.Attempt == attempt && d.Status == tuning.Running {
+			begun = begun || d.Step == nil && d.Phase == ""
+			resumed = resumed || d.Step != nil && *d.Step > 0
 		}
 	}
-	t.Errorf("attempt %d did not go on from a checkpoint", attempt)
+	if !begun || !resumed {
+		t.Errorf("attempt %d: begun %v, went on from a checkpoint %v", attempt, begun, resumed)
+	}
+}
+
+func TestAnAttemptThatSeesANewerOneGivesUp(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(100, 5)
+		p := s.work(tr)
+		j := p.submit("imdb")
+		p.reached(j.ID, 5)
+		var stopped time.Duration
+		begin := time.Now()
+		must(t, p.create(t.Context(), numberKey(j.ID, keyAttempts, 2), attemptRecord{Worker: "another", At: time.Now()}))
+		s.until(func() bool { return tr.running.Load() == 0 }, "the trainer to stop")
+		if stopped = time.Since(begin); stopped > s.lease/4+2*s.step+s.slack {
+			t.Errorf("it yielded after %v", stopped)
+		}
+		if st, err := p.load(t.Context(), j.ID); err != nil || st.final != nil || st.ends[1] {
+			t.Errorf("it left a final record or an end: %+v, %v", st, err)
+		}
+		p.proven(j.ID, tr, 3) // the other one was never heard of again
+	})
 }
 
 func TestOfAFrozenWorkerAndItsSuccessorOneDecidesAndTheOtherLeavesNothing(t *testing.T) {
@@ -99,6 +130,11 @@ func TestAThawedWorkerYieldsToTheNewerAttempt(t *testing.T) {
 		s.work(tr)
 		s.until(func() bool { j, err := p.Get(t.Context(), j.ID); must(t, err); return j.Attempt == 2 }, "attempt 2")
 		first.thaw()
+		thawed := time.Now()
+		s.until(func() bool { return tr.running.Load() == 1 }, "the first to stop")
+		if took := time.Since(thawed); took > s.lease/4+2*s.step+s.slack {
+			t.Errorf("it yielded after %v", took)
+		}
 		first.stop()
 		p.proven(j.ID, tr, 2)
 	})
@@ -114,7 +150,11 @@ func TestAWorkerCutOffFromRedisYieldsToTheOneThatTookOver(t *testing.T) {
 		second := s.work(tr)
 		first.cut()
 		s.until(func() bool { j, err := p.Get(t.Context(), j.ID); must(t, err); return j.Attempt == 2 }, "attempt 2")
+		begun := time.Now()
 		s.until(func() bool { return tr.running.Load() == 1 }, "the first to stop")
+		if took := time.Since(begun); took > s.lease/4+2*s.step+s.slack {
+			t.Errorf("it yielded after %v", took)
+		}
 		first.join()
 		second.proven(j.ID, tr, 2)
 	})
@@ -173,6 +213,49 @@ func TestARedisThatLosesItsDataLosesNoJobAndNoAttempt(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestAnIdleWorkerDoesNotTakeAJobWhoseLeaseRedisHasForgotten(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(60, 0)
+		s.work(tr)
+		p := s.open(true)
+		j := p.submit("imdb")
+		s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
+		s.work(tr)
+		s.work(tr)
+		for range 3 {
+			time.Sleep(10 * s.step)
+			s.redis.flush()
+		}
+		p.proven(j.ID, tr, 1)
+	})
+}
+
+func TestAStaleQueueEntryOfAJobThatIsOverOrUnknownMakesNoAttempt(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		tr := s.trainer(3, 0)
+		p := s.work(tr)
+		done := p.submit("imdb")
+		p.proven(done.ID, tr, 1)
+		st, err := p.load(t.Context(), done.ID)
+		must(t, err)
+		unknown := specRecord{ID: newID(""), CreatedAt: time.Now()}
+		must(t, p.redis.enqueue(t.Context(), st.spec))
+		must(t, p.redis.enqueue(t.Context(), unknown))
+		s.until(func() bool { n, err := p.redis.depth(t.Context()); return err == nil && n == 0 }, "both to be dropped")
+		p.proven(done.ID, tr, 1)
+		if n, err := p.redis.rdb.ZCard(t.Context(), p.redis.key("leases")).Result(); err != nil || n != 0 {
+			t.Errorf("%d leases left, %v", n, err)
+		}
+		p.stop()
+		must(t, p.redis.enqueue(t.Context(), st.spec))
+		must(t, p.redis.enqueue(t.Context(), unknown))
+		must(t, p.Reconcile(t.Context()))
+		if n, err := p.redis.depth(t.Context()); err != nil || n != 0 {
+			t.Errorf("Reconcile left %d, %v", n, err)
+		}
+	})
 }
 
 func TestAJobWhoseWorkerDiedWithRedisIsTakenOver(t *testing.T) {
@@ -342,22 +425,28 @@ func TestAWorkerThatIsTerminatedHandsItsJobBackAtOnce(t *testing.T) {
 	})
 }
 
-func TestATrainerThatDoesNotStopIsCutOffAfterTheGraceTime(t *testing.T) {
+func TestATrainerThatDoesNotStopIsCutOffAfterTheGraceTimeAndTheJobIsNotBlamed(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *site) {
-		tr := s.trainer(100000, 0)
-		tr.deaf = true
-		p := s.work(tr, func(o *WorkerOptions) { o.Grace = s.lease / 2 })
-		j := p.submit("imdb")
-		s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
-		begin := time.Now()
-		p.stop()
-		if took := time.Since(begin); took > s.lease+s.slack {
-			t.Errorf("it took %v", took)
+		api := s.open(false)
+		j := api.submit("imdb")
+		for n := range 4 { // more than may fail
+			tr := s.trainer(100000, 0)
+			tr.deaf = true
+			p := s.work(tr, func(o *WorkerOptions) { o.Grace = s.lease / 4 })
+			s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
+			begin := time.Now()
+			p.stop()
+			if took := time.Since(begin); took > s.lease/2+s.slack {
+				t.Errorf("it took %v", took)
+			}
+			got, err := api.Get(t.Context(), j.ID)
+			must(t, err)
+			if got.Status != tuning.Queued || got.Attempt != n+1 {
+				t.Errorf("%s, attempt %d", got.Status, got.Attempt)
+			}
 		}
-		got, err := s.open(false).Get(t.Context(), j.ID)
-		must(t, err)
-		if got.Status != tuning.Queued || got.Attempt != 1 {
-			t.Errorf("%s, attempt %d", got.Status, got.Attempt)
-		}
+		tr := s.trainer(100, 0)
+		s.work(tr)
+		api.proven(j.ID, tr, 5)
 	})
 }

@@ -34,17 +34,18 @@ import (
 
 // site is a place with one store, one Redis, and any number of processes.
 type site struct {
-	t      *testing.T
-	dir    string
-	redis  server
-	lease  time.Duration
-	poll   time.Duration
-	step   time.Duration // of a fake trainer
-	slack  time.Duration // for a machine that has other things to do
-	fake   bool          // the clock is synctest's
-	logs   *logs
-	mu     sync.Mutex
-	called map[string]int // how often each job was registered
+	t       *testing.T
+	dir     string
+	redis   server
+	lease   time.Duration
+	poll    time.Duration
+	step    time.Duration // of a fake trainer
+	slack   time.Duration // for a machine that has other things to do
+	fake    bool          // the clock is synctest's
+	logs    *logs
+	created func(key string) // called after a record is created
+	mu      sync.Mutex
+	called  map[string]int // how often each job was registered
 }
 
 // server is a Redis that can be harmed.
@@ -62,6 +63,9 @@ func everywhere(t *testing.T, f func(t *testing.T, s *site)) {
 		synctest.Test(t, func(t *testing.T) { f(t, fakeSite(t)) })
 	})
 	t.Run("redis-server", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("by the real clock")
+		}
 		t.Parallel()
 		f(t, realSite(t))
 	})
@@ -406,6 +410,9 @@ func gated[T any](g *gate, f func() (T, error)) (T, error) {
 
 func (s *gatedStore) Create(ctx context.Context, key string, data []byte) error {
 	_, err := gated(s.g, func() (struct{}, error) { return struct{}{}, s.d.Create(ctx, key, data) })
+	if err == nil && s.s.created != nil {
+		s.s.created(key)
+	}
 	return err
 }
 

@@ -80,15 +80,15 @@ func (w *Worker) Run(ctx context.Context) error {
 
 // sayHello lets Stats know of this worker until ctx ends.
 func (w *Worker) sayHello(ctx context.Context) {
-	hello := func(ctx context.Context, slots int) {
+	hello := func(slots int) {
 		ws := WorkerStats{ID: w.id, Host: w.host, Class: w.classes[0], Slots: slots, Busy: int(w.busy.Load())}
-		_ = w.q.redis.hint(ctx, func(ctx context.Context) error { return w.q.redis.hello(ctx, ws, 10*w.q.o.Lease) })
+		_ = w.q.redis.try(ctx, func(ctx context.Context) error { return w.q.redis.hello(ctx, ws, 10*w.q.o.Lease) })
 	}
 	for ctx.Err() == nil {
-		hello(ctx, w.o.Slots)
+		hello(w.o.Slots)
 		pause(ctx, w.q.o.Lease/4)
 	}
-	hello(context.WithoutCancel(ctx), 0)
+	hello(0)
 }
 
 // slot takes one job after the other.
