@@ -42,6 +42,7 @@ type series struct {
 	versions  map[int]Version
 	rollbacks map[int]rollback
 	deleted   map[int]bool
+	broken    map[int]error // versions whose record cannot be read: never served
 }
 
 // rollback makes Version current as long as no version above Newest exists.
@@ -96,41 +97,62 @@ func (r *Registry) learn(ctx context.Context, k string) error {
 		return nil
 	}
 	s := r.series(part[1])
+	var broken error
 	switch part[2] {
 	case "versions":
-		return read(ctx, r.store, k, s.versions, n)
+		broken, err = read(ctx, r.store, k, s.versions, n)
 	case "rollbacks":
-		return read(ctx, r.store, k, s.rollbacks, n)
+		broken, err = read(ctx, r.store, k, s.rollbacks, n)
 	case "deleted":
 		s.deleted[n] = true
 	}
-	return nil
+	if delete(s.broken, n); broken != nil && part[2] == "versions" {
+		s.broken[n] = broken
+	}
+	return err
 }
 
-func read[V any](ctx context.Context, s *store.Dir, k string, into map[int]V, n int) error {
+// read reads one record. That its contents are damaged must not hide the others: it is
+// told apart from an error of the store.
+func read[V any](ctx context.Context, s *store.Dir, k string, into map[int]V, n int) (broken, err error) {
 	if _, known := into[n]; known {
-		return nil
+		return nil, nil
 	}
 	b, err := s.Get(ctx, k)
-	if errors.Is(err, store.ErrNotFound) { // deleted since the listing
-		return nil
-	}
-	if err != nil {
-		return err
+	switch {
+	case errors.Is(err, store.ErrNotFound): // deleted since the listing
+		return nil, nil
+	case errors.Is(err, store.ErrCorrupt):
+		return err, nil
+	case err != nil:
+		return nil, err
 	}
 	var v V
 	if err := json.Unmarshal(b, &v); err != nil {
-		return err
+		return fmt.Errorf("record %s: %w", k, err), nil
 	}
 	into[n] = v
-	return nil
+	return nil, nil
+}
+
+// Broken lists the damaged records of versions, which are not served.
+func (r *Registry) Broken() []error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(r.names)) {
+		for _, n := range slices.Sorted(maps.Keys(r.names[name].broken)) {
+			errs = append(errs, fmt.Errorf("adapter %s@%d: %w: %w", name, n, ErrCorrupt, r.names[name].broken[n]))
+		}
+	}
+	return errs
 }
 
 // series gives the entry of a name. mu is held.
 func (r *Registry) series(name string) *series {
 	s, ok := r.names[name]
 	if !ok {
-		s = &series{versions: map[int]Version{}, rollbacks: map[int]rollback{}, deleted: map[int]bool{}}
+		s = &series{versions: map[int]Version{}, rollbacks: map[int]rollback{}, deleted: map[int]bool{}, broken: map[int]error{}}
 		r.names[name] = s
 	}
 	return s
@@ -155,6 +177,9 @@ func (s *series) newest() int {
 		n = max(n, v)
 	}
 	for v := range s.deleted {
+		n = max(n, v)
+	}
+	for v := range s.broken {
 		n = max(n, v)
 	}
 	return n
@@ -192,7 +217,20 @@ func (r *Registry) Resolve(ctx context.Context, ref string) (Version, error) {
 	if v, ok := r.lookup(name, number); ok {
 		return v, nil
 	}
+	if err := r.damaged(name, number); err != nil {
+		return Version{}, err
+	}
 	return Version{}, r.missing(ref, name)
+}
+
+// damaged says that the version exists and cannot be read, nil otherwise.
+func (r *Registry) damaged(name string, number int) error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if s, ok := r.names[name]; ok && s.broken[number] != nil && !s.deleted[number] {
+		return fmt.Errorf("adapter %s@%d: %w: %w", name, number, ErrCorrupt, s.broken[number])
+	}
+	return nil
 }
 
 // parse splits "name@3"; number 0 means the current one.

@@ -3,6 +3,8 @@ package adapters
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -128,5 +130,43 @@ func TestManyProcessesRegisterAtOnce(t *testing.T) {
 	}
 	if len(s.Versions) != jobs {
 		t.Errorf("%d jobs registered %d versions: %v", jobs, len(s.Versions), seen)
+	}
+}
+
+func TestADamagedRecordHidesNoOther(t *testing.T) {
+	dir := t.TempDir()
+	r := openRegistry(t, dir)
+	for _, name := range []string{"a", "b", "c"} {
+		register(t, r, name, "1")
+	}
+	register(t, r, "b", "2")
+	path := filepath.Join(dir, filepath.FromSlash(key("b", "versions", 2)))
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole[:len(whole)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other := openRegistry(t, dir)
+	for _, name := range []string{"a", "b", "c"} {
+		if got := current(t, other, name); got != 1 {
+			t.Errorf("current of %s is %d, want 1", name, got)
+		}
+	}
+	if _, err := other.Resolve(t.Context(), "b@2"); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("the damaged version: %v, want ErrCorrupt", err)
+	}
+	if broken := other.Broken(); len(broken) != 1 || !strings.Contains(broken[0].Error(), "b@2") {
+		t.Errorf("damaged: %v, want b@2", broken)
+	}
+	if v := register(t, other, "b", "3"); v.Version != 3 {
+		t.Errorf("a new version is %d, want 3", v.Version)
+	}
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Refresh(t.Context()); err != nil || len(other.Broken()) != 0 {
+		t.Errorf("mended, it is still damaged: %v, %v", other.Broken(), err)
 	}
 }

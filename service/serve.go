@@ -54,6 +54,9 @@ func open(ctx context.Context, c *config) (*parts, error) {
 	if p.registry, err = adapters.OpenRegistry(ctx, p.store); err != nil {
 		return nil, errors.Join(err, p.shut())
 	}
+	for _, err := range p.registry.Broken() {
+		p.log.Error("not served", "error", err)
+	}
 	o := queue.Options{Store: p.store, Log: p.log, Register: p.register}
 	if c.redis != "" {
 		client, err := queue.Connect(c.redis)
@@ -220,6 +223,9 @@ func (p *parts) collect(ctx context.Context, rows *datasets.Service) error {
 func (p *parts) used(ctx context.Context, rows *datasets.Service) (map[string]bool, error) {
 	if err := p.registry.Refresh(ctx); err != nil {
 		return nil, err
+	}
+	if broken := p.registry.Broken(); len(broken) > 0 { // what they refer to is not known
+		return nil, errors.Join(broken...)
 	}
 	used, err := rows.Digests(ctx)
 	if err != nil {
