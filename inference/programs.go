@@ -156,10 +156,15 @@ func (g *programs) pick(rows, length int, profile *nn.Profile) *compiled {
 	return best
 }
 
+// maxTight is how many tighter graphs a model may have. Each takes some megabytes, and
+// the sets of modules that the adapters of a batch may target have no other bound; the
+// wide graphs answer what is beyond.
+const maxTight = 128
+
 // ask queues a compilation; mu is held.
 func (g *programs) ask(b bucket, profile *nn.Profile) {
 	k := fmt.Sprint(b, key(profile))
-	if g.wanted[k] {
+	if g.wanted[k] || len(g.wanted) >= maxTight {
 		return
 	}
 	job := func() {

@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"lorikeet/inference/nn"
@@ -110,5 +111,23 @@ func TestProfileCovers(t *testing.T) {
 		if got := covers(c.have, c.need); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+}
+
+func TestTheGraphsOfAModelAreBounded(t *testing.T) {
+	want := make(chan func(), 10*maxTight)
+	wide := nn.Profile{Pages: 8, Extras: true, Heads: true, Embed: true}
+	g := &programs{grid: grid(64, 256), want: want, wanted: map[string]bool{}}
+	for _, b := range g.grid {
+		g.ready = append(g.ready, &compiled{bucket: b, profile: &wide})
+	}
+	for i := range 5 * maxTight {
+		need := nn.Profile{Pages: 1, Targets: map[string]bool{fmt.Sprint(i): true}}
+		if c := g.pick(3, 20, &need); c == nil || c.batch < 3 || c.length < 20 {
+			t.Fatalf("set %d of targets has no graph", i)
+		}
+	}
+	if n := len(want); n != maxTight {
+		t.Errorf("%d graphs are asked for, want %d", n, maxTight)
 	}
 }
