@@ -100,7 +100,7 @@ type batch struct {
 // batches deals the examples out, each length by itself. Which examples meet depends on
 // the seed alone; the order of the batches is another matter.
 func batches(all []example, seed uint64) []batch {
-	r := rand.New(rand.NewPCG(seed, 11)) //nolint:gosec // no secret
+	r := rand.New(rand.NewPCG(seed, 11))
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	var out []batch
 	open := map[int][]example{}
@@ -150,9 +150,9 @@ const masks = 96
 func (b batch) mask(ids []int32, token int32, r *rand.Rand) []int32 {
 	out := make([]int32, masks*3)
 	for i := range masks {
-		row, tries := 0, 0
+		tries := 0
 		for ; tries < 8; tries++ {
-			row = r.IntN(len(b.rows))
+			row := r.IntN(len(b.rows))
 			e := b.rows[row]
 			at := r.IntN(len(e.student))
 			place := row*b.length + at
@@ -170,11 +170,11 @@ func (b batch) mask(ids []int32, token int32, r *rand.Rand) []int32 {
 }
 
 func readLines(file string) ([]string, error) {
-	f, err := os.Open(file) //nolint:gosec // the user names it
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	var out []string
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)

@@ -75,7 +75,7 @@ func (o options) run(ctx context.Context) error {
 	if o.teacher == "" {
 		return errors.New("name the teacher's folder: -teacher")
 	}
-	if err := os.MkdirAll(o.model(), 0o755); err != nil { //nolint:gosec // nothing secret
+	if err := os.MkdirAll(o.model(), 0o755); err != nil {
 		return err
 	}
 	sentences, tokenizer, err := o.prepare()
@@ -195,11 +195,11 @@ func (o options) train(ctx context.Context, st *student, t *teacher, tokenizer *
 	for seconds() < o.minutes*60 && ctx.Err() == nil {
 		epoch := st.step / len(all)
 		if order == nil || st.step%len(all) == 0 {
-			order = rand.New(rand.NewPCG(o.seed, uint64(epoch)+100)).Perm(len(all)) //nolint:gosec // no secret
+			order = rand.New(rand.NewPCG(o.seed, uint64(epoch)+100)).Perm(len(all))
 		}
 		b := lessons{batch: all[order[st.step%len(all)]]}
 		b.ids = pad(b.rows, b.length, func(e example) []int32 { return e.student }, tokenizer.PadID())
-		b.masked = b.mask(b.ids, maskID, rand.New(rand.NewPCG(o.seed, uint64(st.step)+1<<32))) //nolint:gosec // no secret
+		b.masked = b.mask(b.ids, maskID, rand.New(rand.NewPCG(o.seed, uint64(st.step)+1<<32)))
 		if b.words, b.text, err = t.answer(b.batch); err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func TestRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer base.Close() //nolint:errcheck // it was only read
+			defer base.Close()
 			if f := base.Arch.Facts(); f.Hidden != 8 || f.Layers != 2 || f.Vocab != 900 {
 				t.Errorf("%+v", f)
 			}
@@ -126,7 +126,7 @@ func TestExamplesKeepWordsTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer teacher.Close() //nolint:errcheck // it was only read
+	defer teacher.Close()
 	sentences = sentences[1:100]
 	for i, s := range sentences {
 		// The first of longEvery sentences becomes part of a long text: put another before.

@@ -45,7 +45,7 @@ func sources(debian, goroot, data string, seed uint64) []corpus.Source {
 
 // collect writes the corpus, a sentence a line, and says how much came from where.
 func collect(file string, list []corpus.Source) (err error) {
-	f, err := os.Create(file) //nolint:gosec // the user names it
+	f, err := os.Create(file)
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func newStudent(backend compute.Backend, s shape, teacher int, loss weights, fir
 	if err != nil {
 		return nil, err
 	}
-	r := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // no secret
+	r := rand.New(rand.NewPCG(seed, 3))
 	for _, p := range pass.Params {
 		if p.Role != nn.Weight {
 			continue
@@ -233,7 +233,7 @@ func (st *student) save(file string, seconds float64) error {
 		}
 	}
 	slices.SortFunc(out, func(a, b safetensors.Out) int { return strings.Compare(a.Name, b.Name) })
-	f, err := os.Create(file + ".part") //nolint:gosec // the user names it
+	f, err := os.Create(file + ".part")
 	if err != nil {
 		return err
 	}
@@ -246,14 +246,14 @@ func (st *student) save(file string, seconds float64) error {
 
 // load goes on from a saved run; false where there is none.
 func (st *student) load(file string) (seconds float64, found bool, err error) {
-	f, err := os.Open(file) //nolint:gosec // the user names it
+	f, err := os.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, false, nil
 	}
 	if err != nil {
 		return 0, false, err
 	}
-	defer f.Close() //nolint:errcheck // it was only read
+	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return 0, false, err

@@ -38,7 +38,7 @@ func openTeacher(folder, cache string, backend compute.Backend) (*teacher, error
 	if err := json.Unmarshal(base.Config(), &t.shape); err != nil {
 		return nil, err
 	}
-	return t, os.MkdirAll(cache, 0o755) //nolint:gosec // nothing secret
+	return t, os.MkdirAll(cache, 0o755)
 }
 
 // feed gives the teacher's weights, and the inputs by name.
@@ -118,14 +118,14 @@ func writeHalf(file string, values []float32) error {
 		binary.LittleEndian.PutUint16(b[2*i:], uint16((math.Float32bits(v)+0x8000)>>16))
 	}
 	temporary := file + ".part"
-	if err := os.WriteFile(temporary, b, 0o644); err != nil { //nolint:gosec // nothing secret
+	if err := os.WriteFile(temporary, b, 0o644); err != nil {
 		return err
 	}
 	return os.Rename(temporary, strings.TrimSuffix(temporary, ".part"))
 }
 
 func readHalf(file string) ([]float32, error) {
-	b, err := os.ReadFile(file) //nolint:gosec // the user names it
+	b, err := os.ReadFile(file)
 	v := make([]float32, len(b)/2)
 	for i := range v {
 		v[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)

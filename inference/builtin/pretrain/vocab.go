@@ -28,11 +28,11 @@ func writeVocab(dir string, sentences []string, size, length int) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a model for anyone to read
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "vocab.txt"), []byte(strings.Join(vocab, "\n")+"\n"), 0o644); err != nil { //nolint:gosec // likewise
+	if err := os.WriteFile(filepath.Join(dir, "vocab.txt"), []byte(strings.Join(vocab, "\n")+"\n"), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), append(config, '\n'), 0o644) //nolint:gosec // likewise
+	return os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), append(config, '\n'), 0o644)
 }
