@@ -227,11 +227,10 @@ func (e *Engine) compile(ctx context.Context) {
 
 // do runs f on the goroutine that owns the device.
 func (e *Engine) do(ctx context.Context, f func()) error {
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	select {
-	case e.orders <- func() { f(); close(done) }:
-		<-done
-		return nil
+	case e.orders <- func() { done <- caught(f) }:
+		return <-done
 	case <-e.over:
 		return ErrBusy
 	case <-ctx.Done():

@@ -2,6 +2,8 @@ package inference
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"sync"
 )
 
@@ -28,11 +30,15 @@ func (f *flight[V]) do(ctx context.Context, key string, work func() (V, error)) 
 		}
 		f.runs[key] = r
 		go func() {
-			r.value, r.err = work()
-			f.mu.Lock()
-			delete(f.runs, key)
-			f.mu.Unlock()
-			close(r.done)
+			defer func() {
+				f.mu.Lock()
+				delete(f.runs, key)
+				f.mu.Unlock()
+				close(r.done)
+			}()
+			if err := caught(func() { r.value, r.err = work() }); err != nil {
+				r.err = err
+			}
 		}()
 	}
 	f.mu.Unlock()
@@ -43,4 +49,16 @@ func (f *flight[V]) do(ctx context.Context, key string, work func() (V, error)) 
 		var none V
 		return none, ctx.Err()
 	}
+}
+
+// caught calls f. A panic is an error of whoever asked for it: the process has other
+// callers.
+func caught(f func()) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	f()
+	return nil
 }
