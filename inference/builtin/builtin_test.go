@@ -63,7 +63,7 @@ func TestModelsAreWhole(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, x := range v {
-					if x := float64(x); math.IsNaN(x) || math.Abs(x) > 100 {
+					if x := float64(x); math.IsNaN(x) || math.Abs(x) > 1000 { // the pooler scales dimensions that hardly vary by 500
 						t.Fatalf("%s holds %v", n, x)
 					}
 				}
