@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"lorikeet/inference"
+	"lorikeet/inference/builtin"
 	"lorikeet/inference/hub"
 )
 
@@ -41,11 +42,15 @@ func (s *shelf) open(ctx context.Context, name string) (*inference.Base, error) 
 	if !ok {
 		return nil, fmt.Errorf("base %q is not loaded here; bases: %s", name, strings.Join(s.names, ", "))
 	}
+	if model, ok := strings.CutPrefix(source, "builtin:"); ok {
+		folder, err := builtin.Open(model)
+		if err != nil {
+			return nil, fmt.Errorf("base %s: %w", name, err)
+		}
+		return inference.OpenBase(name, source, folder)
+	}
 	dir := source
-	switch {
-	case strings.HasPrefix(source, "builtin:"):
-		return nil, fmt.Errorf("base %s: %s: this version has no built-in bases; give a folder or hf:owner/repo", name, source)
-	case strings.HasPrefix(source, "hf:"):
+	if strings.HasPrefix(source, "hf:") {
 		ref, err := hub.Parse(source)
 		if err != nil {
 			return nil, fmt.Errorf("base %s: %w", name, err)
@@ -55,7 +60,7 @@ func (s *shelf) open(ctx context.Context, name string) (*inference.Base, error) 
 		}
 	}
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("base %s: %s is not a folder; give a Hugging Face folder or hf:owner/repo", name, dir)
+		return nil, fmt.Errorf("base %s: %s is not a folder; give a Hugging Face folder, hf:owner/repo or builtin:NAME", name, dir)
 	}
 	return inference.OpenBase(name, source, os.DirFS(dir))
 }

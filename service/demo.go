@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"lorikeet/examples"
 )
@@ -60,11 +61,23 @@ type demo struct {
 	out   io.Writer
 	url   string
 	begin time.Time
+	shown string // the line of progress that stands there
 }
 
 var errEnded = errors.New("the service ended")
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format, args...) } //nolint:errcheck // a terminal
+
+// progress replaces the line of progress. Where the output is no terminal it shows
+// nothing: a file has no use for it.
+func (d *demo) progress(line string) {
+	f, ok := d.out.(*os.File)
+	if line == d.shown || !ok || !term.IsTerminal(int(f.Fd())) {
+		return
+	}
+	d.shown = line
+	d.say("\r\x1b[K%s", line)
+}
 
 func (d *demo) play(ctx context.Context, c *config, ended <-chan error) error {
 	if err := d.ready(ctx, ended); err != nil {
@@ -100,11 +113,11 @@ func (d *demo) ready(ctx context.Context, ended <-chan error) error {
 	for {
 		status, answer, err := d.send(ctx, http.MethodGet, "/readyz", "", nil)
 		if err == nil && status == http.StatusOK {
-			d.say("\r\x1b[K")
+			d.progress("")
 			return nil
 		}
 		if what, ok := answer["detail"].(string); ok {
-			d.say("\r\x1b[K%s", what)
+			d.progress(what)
 		}
 		select {
 		case err := <-ended:
@@ -128,7 +141,7 @@ func (d *demo) tune(ctx context.Context, base, task string) error {
 	}
 	d.say("\n$ curl %s/datasets -T %s.csv\n  %v rows, labels %v\n", d.url, task, set["rows"], set["labels"])
 	body := map[string]any{"model": base, "name": task, "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.25},
-		"hyperparameters": map[string]any{"epochs": 8}}
+		"hyperparameters": map[string]any{"epochs": 15}}
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
@@ -148,12 +161,13 @@ func (d *demo) tune(ctx context.Context, base, task string) error {
 		}
 		p, _ := job["progress"].(map[string]any)
 		percent, _ := p["percent"].(float64)
-		d.say("\r\x1b[K  %s %3.0f %% %v", bar(percent), percent, job["status"])
+		d.progress(fmt.Sprintf("  %s %3.0f %% %v", bar(percent), percent, job["status"]))
 		switch job["status"] {
 		case "succeeded":
 			metrics, _ := job["metrics"].(map[string]any)
 			result, _ := job["result"].(map[string]any)
-			d.say("\r\x1b[K  registered %v, accuracy on rows held back %.2f\n", result["adapter"], metrics["eval_accuracy"])
+			d.progress("")
+			d.say("  registered %v, accuracy on rows held back %.2f\n", result["adapter"], metrics["eval_accuracy"])
 			return nil
 		case "failed", "cancelled":
 			return fmt.Errorf("the job ends as %v: %v", job["status"], job["error"])

@@ -251,6 +251,30 @@ func TestTheWholeJob(t *testing.T) {
 	}
 }
 
+// TestWithoutABaseTheBuiltInOnesAreServed tunes one of them on rows given with the
+// request, as a first-time user would.
+func TestWithoutABaseTheBuiltInOnesAreServed(t *testing.T) {
+	c, _ := launch(t, "--data", t.TempDir())
+	base := c.call(200, "GET", "/models", nil)["data"].([]any)[0].(map[string]any)["name"]
+	var inline []map[string]string
+	for i := range 32 {
+		word, label := "awful", "negative"
+		if i%2 == 0 {
+			word, label = "great", "positive"
+		}
+		inline = append(inline, map[string]string{"text": fmt.Sprintf("%s number %d was %s", []string{"The film", "My lunch"}[i/2%2], i, word), "label": label})
+	}
+	job := c.finish(c.call(202, "POST", "/tune/lora", map[string]any{"model": base, "name": "mood", "dataset": map[string]any{"rows": inline},
+		"hyperparameters": map[string]any{"epochs": 6, "batch_size": 8, "learning_rate": 0.003}})["id"].(string))
+	if job["status"] != "succeeded" {
+		t.Fatalf("the job ends as %v", job)
+	}
+	a := c.call(200, "POST", "/predict", map[string]any{"model": "mood", "inputs": []string{"The film was great", "My lunch was awful"}})
+	if label(t, a, 0) != "positive" || label(t, a, 1) != "negative" {
+		t.Errorf("answers %v", a["results"])
+	}
+}
+
 // TestAPIAndWorkerApart runs them as they run on two machines, with a real Redis and
 // a shared folder between them.
 func TestAPIAndWorkerApart(t *testing.T) {
@@ -329,7 +353,7 @@ func TestSettingsAreRefused(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"no base":                    {nil, nil, "no base model"},
+		"an unknown built-in":        {[]string{"--base", "a=builtin:nope"}, nil, "no built-in model"},
 		"a base with no name":        {[]string{"--base", dir}, nil, "NAME=SOURCE"},
 		"a bad name":                 {[]string{"--base", "Bert=" + dir}, nil, "not a name"},
 		"a base twice":               {[]string{"--base", "a=" + dir, "--base", "a=" + dir}, nil, "twice"},
