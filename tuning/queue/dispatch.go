@@ -57,6 +57,7 @@ var (
 	appendScript   = script("append")
 	positionScript = script("position")
 	helloScript    = script("hello")
+	nowScript      = script("now")
 )
 
 // Limits of what Redis keeps of a job's events.
@@ -203,13 +204,18 @@ func (d *dispatch) release(ctx context.Context, c claim, delay time.Duration, dr
 		c.id, c.token, delay.Milliseconds(), what, d.channel).Err()
 }
 
+// now is the time that leases run by, in milliseconds.
+func (d *dispatch) now(ctx context.Context) (int64, error) {
+	return nowScript.Run(ctx, d.rdb, []string{d.key("leases")}).Int64()
+}
+
 // silent returns the jobs whose lease has run out and was not taken by another.
 func (d *dispatch) silent(ctx context.Context) (map[string]bool, error) {
-	now, err := d.rdb.Time(ctx).Result()
+	now, err := d.now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := d.rdb.ZRangeByScore(ctx, d.key("leases"), &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(now.UnixMilli(), 10)}).Result()
+	ids, err := d.rdb.ZRangeByScore(ctx, d.key("leases"), &redis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(now, 10)}).Result()
 	jobs := make(map[string]bool, len(ids))
 	for _, id := range ids {
 		jobs[id] = true
@@ -226,8 +232,8 @@ func (d *dispatch) leased(ctx context.Context, id string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	now, err := d.rdb.Time(ctx).Result()
-	return err == nil && till > float64(now.UnixMilli()), err
+	now, err := d.now(ctx)
+	return err == nil && till > float64(now), err
 }
 
 // position is how many waiting jobs come before this one, or -1.

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	// By the real clock, tests mostly sleep.
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
-		_ = f.Value.Set("4")
+		_ = f.Value.Set("10")
 	}
 	code := m.Run()
 	if err := goleak.Find(); code == 0 && err != nil {

@@ -205,13 +205,14 @@ func (q *Queue) view(ctx context.Context, s *state) tuning.Job {
 	}
 	if s.final == nil && s.attempts > 0 {
 		l, err := q.redis.live(ctx, s.id)
-		switch {
-		case err == nil && l != nil:
+		if err == nil && l != nil {
 			j.Progress, j.Metrics = l.Progress, l.Metrics
 			if s.running() && l.Attempt == s.attempts {
 				j.Phase = l.Phase
 			}
-		case len(s.checkpoints) > 0:
+		}
+		// What was told may be lost or late; a checkpoint is neither.
+		if len(s.checkpoints) > 0 && (j.Progress == nil || j.Progress.Step < s.checkpoints[0].step) {
 			if m, err := read[manifest](ctx, q, checkpointKey(s.id, s.checkpoints[0])); err == nil {
 				j.Progress, j.Metrics = m.Progress, m.Metrics
 			}

@@ -45,19 +45,21 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 		leases  *redis.ZSliceCmd
 		workers *redis.MapStringStringCmd
 		seen    *redis.ZSliceCmd
-		clock   *redis.TimeCmd
 	)
+	clock, err := q.redis.now(ctx)
+	if err != nil {
+		return fail(err)
+	}
 	_, err = q.redis.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		leases = p.ZRangeWithScores(ctx, q.redis.key("leases"), 0, -1)
 		workers = p.HGetAll(ctx, q.redis.key("workers"))
 		seen = p.ZRangeWithScores(ctx, q.redis.key("seen"), 0, -1)
-		clock = p.Time(ctx)
 		return nil
 	})
 	if err != nil {
 		return fail(err)
 	}
-	now := float64(clock.Val().UnixMilli())
+	now := float64(clock)
 	busy := map[any]bool{}
 	for _, z := range leases.Val() {
 		busy[z.Member] = z.Score > now
