@@ -312,6 +312,26 @@ func (r *Registry) Get(ctx context.Context, name string) (Summary, error) {
 	return r.names[v.Name].summary(v.Name), nil
 }
 
+// Admits reports whether a new version may carry the name: all versions of a name are
+// of one kind and for one base, so that a newer one cannot break who asks for the name.
+func (r *Registry) Admits(ctx context.Context, name, base, kind string) error {
+	s, err := r.Get(ctx, name)
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrName) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, v := range s.Versions {
+		if v.Base != base || v.Kind != kind {
+			return invalid.Field("name", "%s is %s for base %s: delete it, or choose another name", v.Ref, kinds[v.Kind], v.Base)
+		}
+	}
+	return nil
+}
+
+var kinds = map[string]string{KindAdapter: "an adapter", KindVariant: "a full fine-tune"}
+
 // Register records a new version under the next number, which v.Ref need not carry.
 // A job registers once: doing it again gives what the first time made.
 func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {

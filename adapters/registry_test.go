@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 )
 
@@ -168,5 +169,29 @@ func TestADamagedRecordHidesNoOther(t *testing.T) {
 	}
 	if err := other.Refresh(t.Context()); err != nil || len(other.Broken()) != 0 {
 		t.Errorf("mended, it is still damaged: %v, %v", other.Broken(), err)
+	}
+}
+
+func TestANameIsOfOneKindAndForOneBase(t *testing.T) {
+	r := openRegistry(t, t.TempDir())
+	register(t, r, "imdb", "1")
+	for name, c := range map[string]struct {
+		name, base, kind string
+		admitted         bool
+	}{
+		"another version":         {"imdb", "b", KindAdapter, true},
+		"a new name":              {"news", "other", KindVariant, true},
+		"a version for another":   {"imdb", "other", KindAdapter, false},
+		"a version of other kind": {"imdb", "b", KindVariant, false},
+	} {
+		if err := r.Admits(t.Context(), c.name, c.base, c.kind); (err == nil) != c.admitted || err != nil && !invalid.Is(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := r.Delete(t.Context(), "imdb", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Admits(t.Context(), "imdb", "other", KindVariant); err != nil {
+		t.Errorf("a name that was deleted: %v", err)
 	}
 }

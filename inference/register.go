@@ -38,6 +38,8 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 		errs = append(errs, invalid.Field("model", "%q is not a base; bases: %s", in.Model, e.names()))
 	} else if e.base(in.Name) != nil {
 		errs = append(errs, invalid.Field("name", "%q is the name of a base", in.Name))
+	} else {
+		errs = append(errs, e.Registry.Admits(ctx, in.Name, in.Model, adapters.KindAdapter))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return v, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
@@ -54,6 +55,13 @@ func (p *planner) read(ctx context.Context, s tuning.Spec, in datasets.Inputs) (
 	}
 	if _, taken := p.engine.Base(s.Name); taken {
 		return nil, nil, nil, invalid.Field("name", "%q is the name of a base", s.Name)
+	}
+	kind := adapters.KindAdapter
+	if s.Kind == tuning.Full || s.Method == "full" {
+		kind = adapters.KindVariant
+	}
+	if err := p.engine.Registry.Admits(ctx, s.Name, s.Model, kind); err != nil {
+		return nil, nil, nil, err
 	}
 	if rows, err = p.rows(ctx, in.Train); err != nil {
 		return nil, nil, nil, err
