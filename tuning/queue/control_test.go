@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -211,24 +212,27 @@ func TestPauseAndResume(t *testing.T) {
 			api := s.open(false)
 			var (
 				once  sync.Once
-				ended bool
-				j     tuning.Job
+				ended atomic.Bool
 			)
 			s.created = func(key string) {
-				ended = ended || strings.Contains(key, "/"+keyEnds+"/")
-				if !ended || !strings.Contains(key, "/"+keyHistory+"/") {
+				if strings.Contains(key, "/"+keyEnds+"/") {
+					ended.Store(true)
+				}
+				id, isJob := strings.CutPrefix(key, jobsFolder)
+				id, _, ok := strings.Cut(id, "/"+keyHistory+"/")
+				if !isJob || !ok || !ended.Load() {
 					return
 				}
 				// The worker has seen that the job is paused and still has it queued.
 				once.Do(func() {
-					if _, err := api.Resume(context.Background(), j.ID); err != nil {
+					if _, err := api.Resume(context.Background(), id); err != nil {
 						t.Error(err)
 					}
 				})
 			}
 			p := s.open(false, func(o *Options) { o.Every = 1000 * time.Hour })
 			p.work(tr)
-			j = api.submit("a")
+			j := api.submit("a")
 			s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
 			_, err := api.Pause(t.Context(), j.ID)
 			must(t, err)

@@ -77,7 +77,7 @@ func (r *reporter) startFrom(step int, resumed bool) {
 	defer r.mu.Unlock()
 	r.at(step, subResumed)
 	if resumed {
-		r.tell("status", statusData{Status: tuning.Running, Attempt: r.a.n, Step: &step})
+		r.add("status", r.top.next(), statusData{Status: tuning.Running, Attempt: r.a.n, Step: &step})
 	}
 }
 
