@@ -2,11 +2,13 @@ package inference
 
 import (
 	"fmt"
+	"math"
 	"runtime/debug"
 	"time"
 
 	"github.com/gomlx/compute"
 
+	"lorikeet/adapters/invalid"
 	"lorikeet/inference/nn"
 )
 
@@ -19,10 +21,24 @@ func (e *Engine) execute(batch []*item) {
 	for i, it := range batch {
 		r := result{index: it.index, err: err, queued: start.Sub(it.since), ran: ran}
 		if err == nil {
-			r.logits = rows[i]
+			r.logits, r.err = rows[i], finite(it, rows[i])
 		}
 		it.answer <- r
 	}
+}
+
+// finite refuses scores that no caller can use. Weights that are finite, and were
+// taken for that, may still be so large that their products are not.
+func finite(it *item, logits []float32) error {
+	for _, x := range logits {
+		if math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) {
+			if it.adapter != nil {
+				return invalid.Field("adapter", "%s gives scores that are not finite numbers: its weights are too large", it.adapter.Ref)
+			}
+			return invalid.Field("model", "%s gives scores that are not finite numbers", it.model.name)
+		}
+	}
+	return nil
 }
 
 // attempt seats and runs what it can of a batch. A panic is an error of this batch

@@ -78,6 +78,7 @@ type served struct {
 	refs   int
 	used   int64
 	pinned bool
+	unload bool // it is to go when nobody holds it any more
 }
 
 // New makes an engine; bases are added with Load, and nothing is answered before Run.

@@ -360,3 +360,21 @@ func TestTheBiasOfLoraBAddsToATrainedBiasOfTheHead(t *testing.T) {
 		t.Errorf("logits %v, want %v", a.Rows[1].Logits, a.Rows[0].Logits)
 	}
 }
+
+func TestWeightsThatOverflowAreTheFaultOfTheirAdapter(t *testing.T) {
+	r := start(t, devicetest.Go(t), 8, "negative", "positive")
+	r.add(t, "sound", 1, 4)
+	config, weights := inferencetest.Adapter(t, r.base, 2, 4)
+	config = bytes.Replace(config, []byte(`"lora_alpha": 8`), []byte(`"lora_alpha": 1e38`), 1)
+	if _, err := r.Import(t.Context(), inference.Import{Name: "huge", Model: "tiny", Config: config, Weights: bytes.NewReader(weights), Size: int64(len(weights))}); err != nil {
+		if invalid.Is(err) { // refused before it is served: as good
+			return
+		}
+		t.Fatal(err)
+	}
+	_, err := r.Predict(t.Context(), inference.Request{Model: "tiny", Adapters: []string{"huge"}, Inputs: texts[:1]})
+	if !invalid.Is(err) {
+		t.Errorf("scores that are not finite: %v, want a fault", err)
+	}
+	r.predict(t, []string{"sound"}, texts[0])
+}

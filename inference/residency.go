@@ -181,8 +181,7 @@ func (e *Engine) Unload(ctx context.Context, v adapters.Version) error {
 		case s.refs == 0:
 			e.drop(s)
 		default:
-			s.pinned = false
-			s.used = 0 // goes first once the requests that hold it are done
+			s.pinned, s.unload = false, true // it goes when the requests that hold it are done
 		}
 	})
 	e.host.drop(hostKey(v))

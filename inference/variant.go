@@ -53,6 +53,9 @@ func (e *Engine) release(s *served) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.refs--
+	if s.refs == 0 && s.unload && e.tuned[s.version.Digest] == s {
+		e.drop(s)
+	}
 	e.trim()
 }
 

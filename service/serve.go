@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -30,6 +31,7 @@ type parts struct {
 	store    *store.Dir
 	registry *adapters.Registry
 	queue    *queue.Queue
+	place    func(adapters.Version) // puts a new variant on the device; nil where nothing is served
 	close    []func() error
 }
 
@@ -94,7 +96,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	if err != nil {
 		return err
 	}
-	defer dev.Close()
+	// The device is not closed: the process ends, and a graph may still be compiling.
 	engine := inference.New(inference.Options{Backend: dev.Backend, Registry: p.registry, Log: p.log,
 		Slots: c.slots, MaxRank: c.maxRank, MaxBatchTokens: c.maxBatchTokens, MaxWaiting: 4096,
 		HostBytes: 1 << 30, Variants: c.variants})
@@ -124,6 +126,11 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	})
 	g.Go(func() error { return engine.Run(below) })
 	g.Go(func() error { return p.queue.Run(below) })
+	p.place = func(v adapters.Version) { // a full fine-tune takes seconds to compile: before somebody asks
+		if err := engine.Place(below, v, false); err != nil && below.Err() == nil {
+			p.log.Warn("variant not placed ahead", "variant", v.String(), "error", err)
+		}
+	}
 	g.Go(func() error { return p.refresh(below) })
 	g.Go(func() error { return p.collect(below, rows) })
 	g.Go(func() error { return load(front, c, p, engine) })
@@ -172,15 +179,21 @@ func (p *parts) refresh(ctx context.Context) error {
 	defer stop()
 	tick := time.NewTicker(15 * time.Second)
 	defer tick.Stop()
+	var placing sync.WaitGroup
+	defer placing.Wait()
 	for {
+		name := ""
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-news:
+		case name = <-news:
 		case <-tick.C:
 		}
 		if err := p.registry.Refresh(ctx); err != nil && ctx.Err() == nil {
 			p.log.Error("adapters not refreshed", "error", err)
+		}
+		if v, err := p.registry.Resolve(ctx, name); err == nil && v.Kind == adapters.KindVariant && p.place != nil {
+			placing.Go(func() { p.place(v) })
 		}
 	}
 }
