@@ -211,14 +211,13 @@ func (r *realRedis) flush() {
 type process struct {
 	*Queue
 	site   *site
-	gate   *gate
+	gate   *doorway
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
-	once   sync.Once
 }
 
-// gate is what stands between a process and the rest of the world.
-type gate struct {
+// doorway is what stands between a process and the rest of the world.
+type doorway struct {
 	mu     sync.Mutex
 	cut    bool          // no way to Redis
 	dead   bool          // no way to the store either
@@ -232,7 +231,7 @@ var (
 )
 
 // pass waits while the process is frozen and fails when it is dead.
-func (g *gate) pass() error {
+func (g *doorway) pass() error {
 	for {
 		g.mu.Lock()
 		dead, frozen := g.dead, g.frozen
@@ -247,7 +246,7 @@ func (g *gate) pass() error {
 	}
 }
 
-func (g *gate) set(f func()) {
+func (g *doorway) set(f func()) {
 	g.mu.Lock()
 	f()
 	closed := g.cut || g.dead
@@ -265,7 +264,7 @@ func (g *gate) set(f func()) {
 
 type gatedConn struct {
 	net.Conn
-	g *gate
+	g *doorway
 }
 
 func (c gatedConn) Write(p []byte) (int, error) {
@@ -280,7 +279,7 @@ func (s *site) open(run bool, change ...func(*Options)) *process {
 	s.t.Helper()
 	d, err := store.OpenDir(filepath.Join(s.dir, "store"))
 	must(s.t, err)
-	g := &gate{conns: map[net.Conn]struct{}{}}
+	g := &doorway{conns: map[net.Conn]struct{}{}}
 	rdb := redis.NewClient(&redis.Options{
 		Addr: "gate", Protocol: 2, DisableIdentity: true, ContextTimeoutEnabled: true, DialerRetries: 1, MaxRetries: 1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
@@ -392,11 +391,11 @@ func (s *site) register(_ context.Context, f Finished) (tuning.Result, error) {
 // gatedStore is a process's way to the store.
 type gatedStore struct {
 	d *store.Dir
-	g *gate
+	g *doorway
 	s *site
 }
 
-func gated[T any](g *gate, f func() (T, error)) (T, error) {
+func gated[T any](g *doorway, f func() (T, error)) (T, error) {
 	if err := g.pass(); err != nil {
 		var zero T
 		return zero, err
@@ -496,7 +495,7 @@ type saved struct {
 	State string
 }
 
-func (tr *trainer) on(g *gate) tuning.Trainer {
+func (tr *trainer) on(g *doorway) tuning.Trainer {
 	return func(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
 		n := tr.running.Add(1)
 		defer tr.running.Add(-1)
