@@ -62,10 +62,6 @@ func (q *Queue) ended(ctx context.Context, s *state) {
 	q.sayOver(ctx, s)
 }
 
-// TopicAdapters is the topic on which the queue announces what was registered, such
-// as "imdb@3"; see [Queue.Hear].
-const TopicAdapters = "adapters"
-
 // register makes a success available and records its name, after which the job is
 // over. It may be called again, and by several at once.
 func (q *Queue) register(ctx context.Context, s *state) error {
@@ -94,9 +90,6 @@ func (q *Queue) register(ctx context.Context, s *state) error {
 	}
 	s.registered = &r
 	q.ended(ctx, s)
-	if r.Result != nil {
-		_ = q.redis.hint(ctx, func(ctx context.Context) error { return q.Announce(ctx, TopicAdapters, r.Result.Adapter) })
-	}
 	return nil
 }
 

@@ -203,7 +203,7 @@ func TestTheEmbeddedRedis(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	tr := s.trainer(3, 0)
 	s.step = time.Millisecond
-	w, err := NewWorker(q, WorkerOptions{Trainer: tr.on(&gate{}), Dir: t.TempDir()})
+	w, err := NewWorker(q, WorkerOptions{Trainer: tr.on(&doorway{}), Dir: t.TempDir()})
 	must(t, err)
 	done := make(chan error, 2)
 	go func() { done <- w.Run(ctx) }()

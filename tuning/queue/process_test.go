@@ -48,7 +48,7 @@ func workerProcess(dir string) int {
 		return fail(err)
 	}
 	defer q.Close()
-	w, err := NewWorker(q, WorkerOptions{Trainer: s.trainer(100, 10).on(&gate{}), Dir: filepath.Join(dir, "scratch")})
+	w, err := NewWorker(q, WorkerOptions{Trainer: s.trainer(100, 10).on(&doorway{}), Dir: filepath.Join(dir, "scratch")})
 	if err != nil {
 		return fail(err)
 	}

@@ -86,6 +86,21 @@ func or[T comparable](p *T, value T) {
 	}
 }
 
+// gate lets one through at a time, as a mutex does, for work that takes long: who
+// waits may leave.
+type gate chan struct{}
+
+func (g gate) enter(ctx context.Context) error {
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (g gate) leave() { <-g }
+
 // Queue is the job service: what the API asks and what workers take from. It is
 // safe for concurrent use.
 type Queue struct {
@@ -99,7 +114,7 @@ type Queue struct {
 
 	kicked chan struct{} // asks Run to reconcile now
 
-	reconciling sync.Mutex
+	reconciling gate
 	rounds      int // of Reconcile, guarded by reconciling
 
 	clock sync.Mutex
@@ -115,8 +130,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	o.defaults()
 	q := &Queue{
 		o: o, store: o.Store, log: o.Log,
-		index:  &index{jobs: map[string]*entry{}},
-		kicked: make(chan struct{}, 1),
+		index:       &index{jobs: map[string]*entry{}},
+		kicked:      make(chan struct{}, 1),
+		reconciling: make(gate, 1),
 	}
 	if o.Prefix == "" {
 		id, err := q.identity(ctx)

@@ -42,8 +42,10 @@ func (q *Queue) Run(ctx context.Context) error {
 // record, a success that is not registered) is finished. It may run anywhere, any
 // number of times at once.
 func (q *Queue) Reconcile(ctx context.Context) error {
-	q.reconciling.Lock()
-	defer q.reconciling.Unlock()
+	if err := q.reconciling.enter(ctx); err != nil {
+		return fmt.Errorf("reconcile: %w", err)
+	}
+	defer q.reconciling.leave()
 
 	// The queues come first: a job that is submitted now is then at most queued
 	// and not yet known, and unknown ones are looked at before they are dropped.

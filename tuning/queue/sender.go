@@ -18,7 +18,7 @@ type sender struct {
 
 	prev string // id of the newest event known to be in Redis; see append.lua
 
-	saving sync.Mutex
+	saving gate
 	pieces int // saved by this attempt, guarded by saving
 }
 
@@ -33,6 +33,7 @@ const (
 func (s *sender) init() {
 	s.work = make(chan struct{}, 1)
 	s.quit = make(chan struct{})
+	s.saving = make(gate, 1)
 }
 
 func (s *sender) wake() {
@@ -174,8 +175,10 @@ func (r *reporter) restart(ctx context.Context) error {
 // save writes the events that are not in the store as one more piece of the job's
 // history.
 func (r *reporter) save(ctx context.Context) error {
-	r.saving.Lock()
-	defer r.saving.Unlock()
+	if err := r.saving.enter(ctx); err != nil {
+		return fmt.Errorf("history: %w", err)
+	}
+	defer r.saving.leave()
 	r.mu.Lock()
 	events := r.unsaved
 	r.mu.Unlock()
