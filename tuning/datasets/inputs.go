@@ -79,12 +79,7 @@ func share(v *tuning.Source) (share float64, ok bool, err error) {
 	return share, true, nil
 }
 
-func seed(spec tuning.Spec) int64 {
-	if h := spec.Hyperparameters; h != nil && h.Seed != nil {
-		return *h.Seed
-	}
-	return 42
-}
+func seed(spec tuning.Spec) int64 { return *spec.WithDefaults().Hyperparameters.Seed }
 
 // source finds the rows of one source. kind, when set, is what they must be.
 func (s *Service) source(ctx context.Context, field string, src *tuning.Source, kind data.Kind) (rows, error) {

@@ -159,20 +159,13 @@ type feed struct {
 	held []compute.Buffer
 }
 
-func (f *feed) float(v []float32, dims ...int) (compute.Buffer, bool, error) {
+// give uploads values that the graph reads and does not consume.
+func give[T float32 | int32 | uint32](f *feed, v []T, dims ...int) (compute.Buffer, error) {
 	b, err := nn.Upload(f.l.backend, v, dims...)
 	if err == nil {
 		f.held = append(f.held, b)
 	}
-	return b, false, err
-}
-
-func (f *feed) int(v []int32, dims ...int) (compute.Buffer, bool, error) {
-	b, err := nn.Upload(f.l.backend, v, dims...)
-	if err == nil {
-		f.held = append(f.held, b)
-	}
-	return b, false, err
+	return b, err
 }
 
 func (f *feed) free() error {
@@ -187,17 +180,17 @@ func (f *feed) free() error {
 func (f *feed) inputs(b batch, p nn.Param) (buffer compute.Buffer, ok bool, err error) {
 	switch p.Name {
 	case "ids":
-		buffer, _, err = f.int(b.ids, b.rows, b.length)
+		buffer, err = give(f, b.ids, b.rows, b.length)
 	case "mask":
-		buffer, _, err = f.int(b.mask, b.rows, b.length)
+		buffer, err = give(f, b.mask, b.rows, b.length)
 	case "types":
-		buffer, _, err = f.int(b.types, b.rows, b.length)
+		buffer, err = give(f, b.types, b.rows, b.length)
 	case "label":
-		buffer, _, err = f.int(b.label, b.rows)
+		buffer, err = give(f, b.label, b.rows)
 	case "target":
-		buffer, _, err = f.float(b.target, b.rows)
+		buffer, err = give(f, b.target, b.rows)
 	case "weight":
-		buffer, _, err = f.float(b.weight, b.rows)
+		buffer, err = give(f, b.weight, b.rows)
 	default:
 		return nil, false, nil
 	}
@@ -219,8 +212,7 @@ func (l *loop) accumulate(b batch, micro int) (loss float64, err error) {
 			return buf, false, nil
 		}
 		if p.Name == "random" {
-			r, err := nn.Upload(l.backend, seedOf(l.seed, l.step, micro), 2)
-			f.held = append(f.held, r)
+			r, err := give(f, seedOf(l.seed, l.step, micro), 2)
 			return r, false, err
 		}
 		if buf, ok, err := f.inputs(b, p); ok {
@@ -262,7 +254,8 @@ func (l *loop) advance(rate float64) (norm float64, err error) {
 	defer func() { err = errors.Join(err, f.free()) }()
 	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
 		if v, ok := scalars[p.Name]; ok {
-			return f.float([]float32{float32(v)})
+			b, err := give(f, []float32{float32(v)})
+			return b, false, err
 		}
 		return l.state(p.Name), true, nil
 	})
