@@ -124,7 +124,7 @@ func (b *bank) standard(name string, n int) ([]float32, error) {
 			return Transpose(w, m.Out, m.In), nil
 		}
 	}
-	if len(b.base.Arch.Facts().Labels) == 0 {
+	if len(b.base.Facts().Labels) == 0 {
 		return row, nil
 	}
 	for _, m := range b.base.Layout {

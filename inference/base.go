@@ -26,7 +26,11 @@ import (
 type Base struct {
 	Name   string
 	Source string
-	Arch   arch.Classifier
+	// One of these three, by the family of the model.
+	Arch    arch.Classifier
+	Seq2Seq arch.Seq2Seq
+	Causal  arch.Causal
+
 	Text   *text.Tokenizer
 	Layout adapters.Layout // what adapters may change
 	Digest string          // of the configuration and every tensor
@@ -56,20 +60,14 @@ func OpenBase(name, source string, dir fs.FS) (*Base, error) {
 
 func (b *Base) open(dir fs.FS) error {
 	var err error
-	if b.Arch, err = arch.Open(b.model.Config()); err != nil {
+	if err = b.openFamily(b.model.Config()); err != nil {
 		return err
 	}
 	if b.Text, err = text.Load(dir); err != nil {
 		return err
 	}
-	if v, rows := b.Text.VocabSize(), b.Arch.Facts().Vocab; v > rows {
+	if v, rows := b.Text.VocabSize(), b.Facts().Vocab; v > rows {
 		return fmt.Errorf("the tokenizer has %d tokens, the model's table only %d rows: they do not belong together", v, rows)
-	}
-	if b.weights, b.Layout, err = Sketch(b.Arch); err != nil {
-		return err
-	}
-	if err = b.match(); err != nil {
-		return err
 	}
 	b.Digest, err = b.model.Digest()
 	return err
@@ -91,23 +89,14 @@ func (b *Base) Config() []byte { return b.model.Config() }
 // Sketch builds the graph of a model for one short text and tells which weights it
 // asks for and which modules it has.
 func Sketch(a arch.Classifier) ([]nn.Param, adapters.Layout, error) {
-	backend, err := sketch()
-	if err != nil {
-		return nil, nil, err
-	}
 	f := a.Facts()
-	p, _, err := nn.Build(backend, f.Family, func(p *nn.Pass) []*graph.Node {
+	return sketched(f.Family, func(p *nn.Pass) []*graph.Node {
 		in := Inputs(p, 1, min(8, f.MaxLength))
 		if len(f.Labels) == 0 { // the head comes with the adapter
 			p.Bank = NewBank(p, 1, min(8, f.MaxLength), 1, nn.Profile{Pages: 1, Targets: map[string]bool{}, Heads: true})
 		}
 		return []*graph.Node{a.Logits(p.Root(), in)}
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	weights := slices.DeleteFunc(slices.Clone(p.Params), func(q nn.Param) bool { return q.Role != nn.Weight })
-	return weights, p.Modules, nil
 }
 
 // Inputs declares the inputs of a batch.
@@ -128,19 +117,10 @@ func NewBank(p *nn.Pass, batch, length, size int, profile nn.Profile) *nn.Bank {
 	return b
 }
 
-// match pairs the weights of the graph with the tensors of the checkpoint. A weight
+// match compares the weights of the graph with the tensors of the checkpoint. A weight
 // that is absent, a tensor that nothing asks for and a shape that differs are all
 // errors, reported together.
 func (b *Base) match() error {
-	b.tensors = map[string]string{}
-	for _, tensor := range b.model.Names() {
-		if name := b.Arch.Rename(tensor); name != "" {
-			if other, twice := b.tensors[name]; twice {
-				return fmt.Errorf("tensors %s and %s are both %s", other, tensor, name)
-			}
-			b.tensors[name] = tensor
-		}
-	}
 	var errs []error
 	asked := map[string]bool{}
 	for _, w := range b.weights {
@@ -156,7 +136,7 @@ func (b *Base) match() error {
 	}
 	for name, tensor := range b.tensors {
 		if !asked[name] {
-			errs = append(errs, fmt.Errorf("the checkpoint holds %s, which a %s does not use", tensor, b.Arch.Facts().Family))
+			errs = append(errs, fmt.Errorf("the checkpoint holds %s, which a %s does not use", tensor, b.Facts().Family))
 		}
 	}
 	return errors.Join(errs...)
@@ -223,7 +203,9 @@ func free(buffers map[string]compute.Buffer) error {
 func (b *Base) Parameters() int64 {
 	var n int64
 	for _, w := range b.weights {
-		n += int64(w.Shape.Size())
+		if w.Tensor == "" { // else a second copy of another
+			n += int64(w.Shape.Size())
+		}
 	}
 	return n
 }

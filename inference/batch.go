@@ -103,7 +103,7 @@ func (e *Engine) forward(batch []*item, adapters []*Prepared) ([][]float32, erro
 	for _, it := range batch {
 		length = max(length, len(it.tokens.IDs))
 	}
-	labels := len(m.base.Arch.Facts().Labels)
+	labels := len(m.base.Facts().Labels)
 	profile := union(adapters, labels == 0, e.pages())
 	c := m.programs.pick(len(batch), length, profile)
 	if c == nil { // nothing covers it yet: a variant's first request, or a test

@@ -2,6 +2,7 @@ package inference
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -25,15 +26,6 @@ import (
 
 // causals are the fixtures of decoder-only models.
 var causals = []string{"llama", "llama3-tied", "qwen2"}
-
-// face shows a language model to Base, which asks it for facts and names only.
-type face struct {
-	arch.Classifier
-	lm arch.Causal
-}
-
-func (f face) Facts() arch.Facts         { return f.lm.Facts() }
-func (f face) Rename(name string) string { return f.lm.Rename(name) }
 
 // speaker is a language model with its weights on a device.
 type speaker struct {
@@ -68,7 +60,7 @@ func openCausal(t testing.TB, dir, config string) (*Base, arch.Causal) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Base{Name: filepath.Base(dir), Arch: face{lm: lm}, model: model}
+	b := &Base{Name: filepath.Base(dir), Causal: lm, model: model}
 	p, _, err := nn.Build(devicetest.Go(t), "sketch", func(p *nn.Pass) []*graph.Node {
 		p.Untied = true
 		return []*graph.Node{lm.Logits(p.Root(), p.Input("ids", dtypes.Int32, 1, 4), p.Input("mask", dtypes.Int32, 1, 4))}
@@ -78,7 +70,7 @@ func openCausal(t testing.TB, dir, config string) (*Base, arch.Causal) {
 	}
 	b.Layout = p.Modules
 	b.weights = slices.DeleteFunc(p.Params, func(q nn.Param) bool { return q.Role != nn.Weight })
-	if err := b.match(); err != nil {
+	if err := errors.Join(b.pair(), b.match()); err != nil {
 		t.Fatal(err)
 	}
 	return b, lm
@@ -109,7 +101,7 @@ func (r reference) speak(t testing.TB, backend compute.Backend) *speaker {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = free(weights) })
-	return &speaker{reference: r, lm: r.base.Arch.(face).lm, backend: backend, weights: weights, programs: map[string]*nn.Program{}}
+	return &speaker{reference: r, lm: r.base.Causal, backend: backend, weights: weights, programs: map[string]*nn.Program{}}
 }
 
 // wear makes room for adapters, and widens the graphs to what they need.

@@ -69,8 +69,8 @@ type served struct {
 	version  *adapters.Version // of a variant; nil: a base
 	base     *Base
 	weights  map[string]compute.Buffer
-	bank     *bank // nil for a variant
-	programs *programs
+	bank     *bank     // nil for a variant
+	programs *programs // nil where the base generates
 
 	speed float64 // tokens a second of a full batch, measured when it was loaded
 	// Of a variant, guarded by Engine.mu: requests that hold it, and the turn it
@@ -106,7 +106,7 @@ func (e *Engine) pages() int { return (e.MaxRank + nn.PageRank - 1) / nn.PageRan
 // before or beside Run.
 func (e *Engine) Load(ctx context.Context, b *Base) error {
 	start := time.Now()
-	if n := len(b.Arch.Facts().Labels); n > nn.MaxLabels {
+	if n := len(b.Facts().Labels); n > nn.MaxLabels {
 		return fmt.Errorf("base %s: its head has %d labels, at most %d are served", b.Name, n, nn.MaxLabels)
 	}
 	e.loading(fmt.Sprintf("loading %s", b.Name))
@@ -114,7 +114,7 @@ func (e *Engine) Load(ctx context.Context, b *Base) error {
 	if err != nil {
 		return err
 	}
-	if !e.Eager {
+	if !e.Eager && s.programs != nil {
 		err := s.programs.cover(ctx, func(done, total int) {
 			e.loading(fmt.Sprintf("compiling %s: %d of %d graphs", b.Name, done, total))
 		})
@@ -131,14 +131,14 @@ func (e *Engine) Load(ctx context.Context, b *Base) error {
 		return fmt.Errorf("base %s is loaded already", b.Name)
 	}
 	e.bases[b.Name] = s
-	e.Log.Info("base ready", "base", b.Name, "family", b.Arch.Facts().Family, "parameters", b.Parameters(),
-		"graphs", len(s.programs.ready), "seconds", time.Since(start).Seconds())
+	e.Log.Info("base ready", "base", b.Name, "family", b.Facts().Family, "parameters", b.Parameters(),
+		"seconds", time.Since(start).Seconds())
 	return nil
 }
 
 // measure runs a full batch of middling length, which also warms the device up.
 func (e *Engine) measure(s *served) error {
-	length := min(64, s.base.Arch.Facts().MaxLength)
+	length := min(64, s.base.Facts().MaxLength)
 	tokens := text.Encoding{IDs: make([]int32, length), TypeIDs: make([]int32, length)}
 	n := s.programs.rows(length)
 	answers := make(chan result, n)
@@ -169,22 +169,25 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &served{name: name, base: b, weights: weights}
+	if slots > 0 {
+		s.bank = newBank(e.Backend, b, slots)
+	}
+	if b.Generates() {
+		return s, nil
+	}
 	sig, err := signature(b.Arch, b.weights)
 	if err != nil {
 		return nil, err
 	}
 	sig = fmt.Sprint(slots > 0, sig)
-	s := &served{name: name, base: b, weights: weights}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.programs = e.shared[sig]
 	if s.programs == nil {
 		s.programs = &programs{backend: e.Backend, arch: b.Arch, slots: slots, pages: e.pages(), want: e.want,
-			grid: grid(b.Arch.Facts().MaxLength, e.MaxBatchTokens), wanted: map[string]bool{}}
+			grid: grid(b.Facts().MaxLength, e.MaxBatchTokens), wanted: map[string]bool{}}
 		e.shared[sig] = s.programs
-	}
-	if slots > 0 {
-		s.bank = newBank(e.Backend, b, slots)
 	}
 	return s, nil
 }

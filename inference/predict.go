@@ -57,6 +57,9 @@ func (e *Engine) Predict(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, err
 	}
 	defer release()
+	if model.base.Generates() {
+		return Answer{}, invalid.Field("model", "%s writes texts and has no scores; POST /generate asks it", model.name)
+	}
 	ctx, leave := context.WithCancel(ctx) // what is left of a request that failed is not run
 	defer leave()
 	prepared, err := e.adapters(ctx, model, names)
@@ -137,7 +140,7 @@ func (e *Engine) adapters(ctx context.Context, model *served, names []string) (m
 	all := map[string]*Prepared{}
 	for i, name := range names {
 		if name == "" {
-			if model.version == nil && len(model.base.Arch.Facts().Labels) == 0 {
+			if model.version == nil && len(model.base.Facts().Labels) == 0 {
 				return nil, fmt.Errorf("%w: base %s is a bare encoder: name an adapter that brings a head, or tune one with POST /tune/lora", ErrNoHead, model.name)
 			}
 			continue
@@ -196,7 +199,7 @@ func short(digest string) string { return digest[:min(len(digest), len("sha256:"
 
 func (e *Engine) items(ctx context.Context, model *served, r Request, names []string, prepared map[string]*Prepared, answers chan<- result) ([]*item, error) {
 	items := make([]*item, len(r.Inputs))
-	limit := model.base.Arch.Facts().MaxLength
+	limit := model.base.Facts().MaxLength
 	var errs []error
 	now := time.Now()
 	for i, in := range r.Inputs {
@@ -211,7 +214,7 @@ func (e *Engine) items(ctx context.Context, model *served, r Request, names []st
 }
 
 func (e *Engine) row(model *served, it *item) Row {
-	f := model.base.Arch.Facts()
+	f := model.base.Facts()
 	row := Row{Labels: f.Labels, Problem: f.Problem, Tokens: len(it.tokens.IDs)}
 	if a := it.adapter; a != nil {
 		row.Adapter = &a.Ref

@@ -3,7 +3,6 @@ package inference
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"lorikeet/adapters"
 	"lorikeet/inference/arch"
@@ -53,13 +52,13 @@ func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error)
 			return nil, err
 		}
 	}
-	facts := b.Arch.Facts()
+	facts := b.Facts()
 	p.Problem = facts.Problem
 	if heads {
 		if err := b.heads(p, a); err != nil {
 			return nil, err
 		}
-	} else if len(facts.Labels) == 0 && !b.speaks() {
+	} else if len(facts.Labels) == 0 && !b.Generates() {
 		return nil, fmt.Errorf("%w: the adapter brings no head (modules_to_save %q) and base %s has none", ErrNoHead, facts.Heads, b.Name)
 	}
 	switch {
@@ -76,11 +75,6 @@ func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error)
 	}
 	p.Bytes += int64(4 * len(p.embed))
 	return p, nil
-}
-
-// speaks reports whether the base is a language model, whose outputs are its tokens.
-func (b *Base) speaks() bool {
-	return slices.ContainsFunc(b.Layout, func(m adapters.Module) bool { return m.Kind == adapters.Output })
 }
 
 // matrix is the base's weight of a linear layer, [out, in].
@@ -179,7 +173,7 @@ func (b *Base) labels(a *adapters.Adapter, n int) []string {
 	if len(a.Meta.Labels) == n {
 		return a.Meta.Labels
 	}
-	if l := b.Arch.Facts().Labels; len(l) == n {
+	if l := b.Facts().Labels; len(l) == n {
 		return l
 	}
 	l := make([]string, n)

@@ -69,7 +69,7 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 	}
 	labels := p.Labels
 	if labels == nil {
-		labels = s.base.Arch.Facts().Labels
+		labels = s.base.Facts().Labels
 	}
 	v = adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
 		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels,

@@ -55,8 +55,8 @@ func (b *bank) room() int {
 }
 
 func (s *served) model() Model {
-	f := s.base.Arch.Facts()
-	m := Model{Name: s.name, Kind: "base", Source: s.base.Source, Family: f.Family, Task: "text-classification", Problem: string(f.Problem),
+	f := s.base.Facts()
+	m := Model{Name: s.name, Kind: "base", Source: s.base.Source, Family: f.Family, Task: s.base.Task(), Problem: string(f.Problem),
 		Labels: f.Labels, Digest: s.base.Digest, MaxLength: f.MaxLength, Parameters: s.base.Parameters(), Dtype: "float32", Targets: f.Targets}
 	if s.version != nil {
 		m.Name, m.Kind, m.Base, m.Ref = s.version.Name, "variant", s.version.Base, &s.version.Ref

@@ -19,19 +19,6 @@ import (
 	"lorikeet/inference/nn"
 )
 
-// scored lets a Base hold a model that scores no labels.
-type scored struct{ arch.Seq2Seq }
-
-func (s scored) Logits(nn.Block, arch.Tokens) *graph.Node { panic("a sequence to sequence model") }
-func (s scored) Facts() arch.Facts {
-	f := s.Seq2Seq.Facts()
-	return arch.Facts{Family: f.Family, Labels: []string{"-"}, MaxLength: f.MaxLength, Vocab: f.Vocab}
-}
-func (s scored) WithDropout(rate float64) arch.Classifier {
-	return scored{s.Seq2Seq.WithDropout(rate)}
-}
-func (s scored) WithLabels([]string, arch.Problem) arch.Classifier { return s }
-
 // translation is a fixture opened, on a backend.
 type translation struct {
 	dir     string
@@ -70,7 +57,7 @@ func openTranslation(t *testing.T, dir, config string, backend compute.Backend) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.base.Arch = scored{r.model}
+	r.base.Seq2Seq = r.model
 	r.read(t)
 	pass, _, err := nn.Build(backend, "sketch", r.forward)
 	if err != nil {

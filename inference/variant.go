@@ -115,8 +115,10 @@ func (e *Engine) placeVariant(ctx context.Context, v adapters.Version) (*served,
 		return nil, errors.Join(err, b.Close())
 	}
 	s.version = &v
-	if err := s.programs.cover(ctx, func(int, int) {}); err != nil {
-		return nil, errors.Join(err, free(s.weights), b.Close())
+	if s.programs != nil {
+		if err := s.programs.cover(ctx, func(int, int) {}); err != nil {
+			return nil, errors.Join(err, free(s.weights), b.Close())
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

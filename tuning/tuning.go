@@ -28,7 +28,10 @@ type Spec struct {
 	Name            string           `json:"name"`
 	Dataset         *Source          `json:"dataset"`
 	Validation      *Source          `json:"validation,omitempty"`
-	Method          string           `json:"method,omitempty"`
+	Method          string           `json:"method,omitempty"`      // lora | full, of an instruction tune
+	Template        string           `json:"template,omitempty"`    // how instructions become prompts; empty: the base's own
+	SourceLang      string           `json:"source_lang,omitempty"` // "English": a T5 is told "translate English to …: "
+	TargetLang      string           `json:"target_lang,omitempty"`
 	Hyperparameters *Hyperparameters `json:"hyperparameters,omitempty"`
 	LoRA            *LoRAOptions     `json:"lora,omitempty"`
 	EarlyStopping   *EarlyStopping   `json:"early_stopping,omitempty"`
@@ -62,7 +65,8 @@ type Hyperparameters struct {
 	Schedule             *string  `json:"schedule,omitempty"` // linear | cosine | constant
 	MaxGradNorm          *float64 `json:"max_grad_norm,omitempty"`
 	MaxLength            *int     `json:"max_length,omitempty"`
-	Dropout              *float64 `json:"dropout,omitempty"` // nil: as the base's config.json says
+	MaxTargetLength      *int     `json:"max_target_length,omitempty"` // of what an encoder-decoder writes
+	Dropout              *float64 `json:"dropout,omitempty"`           // nil: as the base's config.json says
 	Seed                 *int64   `json:"seed,omitempty"`
 	Shuffle              *bool    `json:"shuffle,omitempty"`
 }
@@ -88,6 +92,9 @@ type EarlyStopping struct {
 type Evaluate struct {
 	Metrics    []string `json:"metrics,omitempty"`
 	EverySteps int      `json:"every_steps,omitempty"`
+	// GenerateRows is how many of the rows held back a base that generates answers in
+	// full, to be compared with theirs; 0: none.
+	GenerateRows *int `json:"generate_rows,omitempty"`
 }
 
 // Status of a job.

@@ -16,8 +16,8 @@ import (
 
 // WithDefaults is the spec with every absent option filled in. The learning rates
 // are those that the reference recipes use: 5e-5 for a full fine-tune (Devlin et al.
-// 2018, appendix A.3), 1e-3 for LoRA on a classifier (PEFT's sequence classification
-// examples).
+// 2018, appendix A.3), 1e-3 for LoRA (PEFT's examples of sequence classification and of
+// conditional generation).
 func (s Spec) WithDefaults() Spec {
 	h := Hyperparameters{}
 	if s.Hyperparameters != nil {
@@ -36,7 +36,8 @@ func (s Spec) WithDefaults() Spec {
 	fill(&h.WarmupRatio, 0)
 	fill(&h.Schedule, "linear")
 	fill(&h.MaxGradNorm, 1)
-	fill(&h.MaxLength, 128)
+	fill(&h.MaxLength, map[bool]int{true: 256, false: 128}[s.Kind == Instruction])
+	fill(&h.MaxTargetLength, 128)
 	fill(&h.Seed, 42)
 	fill(&h.Shuffle, true)
 	s.Hyperparameters = &h
@@ -76,7 +77,9 @@ func (s Spec) Validate() error {
 			bad("method", "is for /tune/instruction only")
 		}
 	case Instruction:
-		bad("kind", "instruction tuning is not available in this version: it serves classifiers; use /tune/lora or /tune/full")
+		if s.Method != "" && s.Method != "lora" && s.Method != "full" {
+			bad("method", "%q is not a method; known: lora, full", s.Method)
+		}
 	default:
 		bad("kind", "%q is not a kind of fine-tune; known: full, lora, instruction", s.Kind)
 	}
@@ -84,7 +87,10 @@ func (s Spec) Validate() error {
 		bad("model", "is missing: name a base (see GET /models)")
 	}
 	errs = append(errs, adapters.CheckName("name", s.Name), s.sources())
-	if s.Kind == Full && s.LoRA != nil {
+	if (s.SourceLang == "") != (s.TargetLang == "") {
+		bad("source_lang", "give source_lang and target_lang both, or neither")
+	}
+	if (s.Kind == Full || s.Method == "full") && s.LoRA != nil {
 		bad("lora", "a full fine-tune has no LoRA options")
 	}
 	errs = append(errs, s.Hyperparameters.validate(), s.LoRA.validate())
@@ -101,6 +107,9 @@ func (s Spec) Validate() error {
 	}
 	if e := s.Evaluate; e != nil && e.EverySteps < 0 {
 		bad("evaluate.every_steps", "must not be negative, is %d", e.EverySteps)
+	}
+	if e := s.Evaluate; e != nil && e.GenerateRows != nil && (*e.GenerateRows < 0 || *e.GenerateRows > 10_000) {
+		bad("evaluate.generate_rows", "must be between 0 and 10000, is %d", *e.GenerateRows)
 	}
 	if s.CheckpointEvery < 0 {
 		bad("checkpoint_every_steps", "must not be negative, is %d", s.CheckpointEvery)
@@ -192,6 +201,7 @@ func (h *Hyperparameters) validate() error {
 	ranged("warmup_ratio", *h.WarmupRatio, 0, 1)
 	ranged("max_grad_norm", *h.MaxGradNorm, 0, math.MaxFloat32)
 	ranged("max_length", float64(*h.MaxLength), 4, 1<<20)
+	ranged("max_target_length", float64(*h.MaxTargetLength), 2, 1<<20)
 	if h.Dropout != nil && !(*h.Dropout >= 0 && *h.Dropout < 1) {
 		errs = append(errs, invalid.Field("hyperparameters.dropout", "must be in [0, 1), is %v", *h.Dropout))
 	}

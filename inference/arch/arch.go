@@ -78,7 +78,8 @@ func Open(config []byte) (Classifier, error) {
 	case "":
 		return nil, invalid.Field("model_type", "config.json does not name a model_type; known: %s", strings.Join(Families, ", "))
 	}
-	return nil, invalid.Field("model_type", "%q is not a model this version serves; known: %s", c.ModelType, strings.Join(Families, ", "))
+	return nil, invalid.Field("model_type", "%q is not a model this version serves; known: %s", c.ModelType,
+		strings.Join(slices.Concat(Families, Seq2SeqFamilies, CausalFamilies), ", "))
 }
 
 // Families lists the values of model_type that Open knows.

@@ -9,14 +9,28 @@ import (
 
 // example is a row ready for the model.
 type example struct {
-	tokens text.Encoding
-	label  int     // classification
-	target float64 // regression
+	tokens text.Encoding // what the model reads
+	label  int           // classification
+	target float64       // regression
+
+	// What it writes. Of an encoder-decoder these are the target's tokens; of a decoder
+	// alone they stand under its tokens, below 0 where nothing is asked.
+	labels []int32
+	prompt []int32 // tokens that come before the answer: a decoder's
+	answer string  // as it was given
+}
+
+// length is what examples are sorted by, so that those of a batch are alike.
+func (e example) length() int {
+	if len(e.prompt) > 0 { // the answer is among the tokens
+		return len(e.tokens.IDs)
+	}
+	return len(e.tokens.IDs) + len(e.labels)
 }
 
 // lengths are the lengths that batches are padded to: few enough that compiling them
 // does not take longer than training.
-var lengths = []int{16, 32, 48, 64, 96, 128, 192, 256, 384, 512}
+var lengths = []int{16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048}
 
 // padded is the length that a batch is padded to; limit is the longest there can be.
 func padded(longest, limit int) int {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ func (a *attempt) evaluate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	maps.Copy(scores, a.place.Base)
 	a.place.Metrics = scores
 	best := false
 	if e := a.spec.EarlyStopping; e != nil {
@@ -55,7 +57,7 @@ func (a *attempt) judge(e *tuning.EarlyStopping, v float64, scores map[string]fl
 }
 
 func lowerIsBetter(metric string) bool {
-	for _, s := range []string{"loss", "mse", "rmse", "mae"} {
+	for _, s := range []string{"loss", "mse", "rmse", "mae", "perplexity", "ter"} {
 		if metric == "eval_"+s {
 			return true
 		}
@@ -74,28 +76,23 @@ func names(m map[string]float64) []string {
 
 // score predicts every row held back and compares.
 func (a *attempt) score(ctx context.Context) (map[string]float64, error) {
-	logits, err := a.predictHeld(ctx)
+	got, err := a.predictHeld(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var scores map[string]float64
 	var loss float64
-	if a.target.problem == arch.Regression {
-		var want, got []float64
-		for i, e := range a.held {
-			want, got = append(want, e.target), append(got, float64(logits[i][0]))
-			loss += (got[i] - want[i]) * (got[i] - want[i])
+	switch {
+	case a.base.Generates():
+		if loss, scores, err = a.scoreTexts(ctx, got); err != nil {
+			return nil, err
 		}
-		scores = metrics.Regression(want, got)
-	} else {
-		var want, got []int
-		for i, e := range a.held {
-			want, got = append(want, e.label), append(got, argmax(logits[i]))
-			loss += crossEntropy(logits[i], e.label)
-		}
-		scores = metrics.Classification(want, got, len(a.target.labels))
+	case a.target.problem == arch.Regression:
+		loss, scores = a.scoreNumbers(got)
+	default:
+		loss, scores = a.scoreLabels(got)
 	}
-	out := map[string]float64{"eval_loss": loss / float64(len(a.held))}
+	out := map[string]float64{"eval_loss": loss}
 	for k, v := range scores {
 		if wanted(a.spec.Evaluate, k) {
 			out["eval_"+k] = v
@@ -107,13 +104,34 @@ func (a *attempt) score(ctx context.Context) (map[string]float64, error) {
 	return out, nil
 }
 
+func (a *attempt) scoreNumbers(logits [][]float32) (loss float64, scores map[string]float64) {
+	var want, got []float64
+	for i, e := range a.held {
+		want, got = append(want, e.target), append(got, float64(logits[i][0]))
+		loss += (got[i] - want[i]) * (got[i] - want[i])
+	}
+	return loss / float64(len(a.held)), metrics.Regression(want, got)
+}
+
+func (a *attempt) scoreLabels(logits [][]float32) (loss float64, scores map[string]float64) {
+	var want, got []int
+	for i, e := range a.held {
+		want, got = append(want, e.label), append(got, argmax(logits[i]))
+		loss += crossEntropy(logits[i], e.label)
+	}
+	return loss / float64(len(a.held)), metrics.Classification(want, got, len(a.target.labels))
+}
+
 // measured checks that what a job asks to be measured can be, on rows of its kind.
 func (a *attempt) measured() error {
 	var known map[string]float64
-	switch a.target.problem {
-	case arch.SingleLabel:
+	switch {
+	case a.base.Generates():
+		known = metrics.Generation([]string{"a"}, []string{"a"})
+		known["perplexity"], known["token_accuracy"] = 1, 1
+	case a.target.problem == arch.SingleLabel:
 		known = metrics.Classification([]int{0}, []int{0}, len(a.target.labels))
-	case arch.Regression:
+	case a.target.problem == arch.Regression:
 		known = metrics.Regression([]float64{0, 1}, []float64{0, 1})
 	default:
 		return nil
@@ -143,14 +161,14 @@ func wanted(e *tuning.Evaluate, metric string) bool {
 }
 
 // predictHeld runs the rows in order of length, so that little is padded, and gives
-// the logits in the rows' own order.
+// the results in the rows' own order.
 func (a *attempt) predictHeld(ctx context.Context) ([][]float32, error) {
 	at := make([]int, len(a.held))
 	for i := range at {
 		at[i] = i
 	}
-	slices.SortStableFunc(at, func(i, j int) int { return len(a.held[i].tokens.IDs) - len(a.held[j].tokens.IDs) })
-	logits := make([][]float32, len(a.held))
+	slices.SortStableFunc(at, func(i, j int) int { return a.held[i].length() - a.held[j].length() })
+	all := make([][]float32, len(a.held))
 	size := max(evalBatch, *a.spec.Hyperparameters.BatchSize)
 	for chunk := range slices.Chunk(at, size) {
 		if ctx.Err() != nil {
@@ -160,15 +178,15 @@ func (a *attempt) predictHeld(ctx context.Context) ([][]float32, error) {
 		for i, at := range chunk {
 			rows[i] = a.held[at]
 		}
-		got, err := a.loop.logits(a.loop.pack(rows, size, 0))
+		got, err := a.loop.predictions(a.loop.pack(rows, size, 0))
 		if err != nil {
 			return nil, err
 		}
 		for i, at := range chunk {
-			logits[at] = got[i]
+			all[at] = got[i]
 		}
 	}
-	return logits, nil
+	return all, nil
 }
 
 // evalBatch is how many rows are predicted at once.

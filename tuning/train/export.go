@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"lorikeet/adapters"
@@ -94,6 +95,11 @@ func (a *attempt) exportFull() (map[string]string, error) {
 		}
 		out = append(out, safetensors.Out{Name: t.param.Name, DType: "F32", Shape: t.param.CheckpointDims(), Data: v})
 	}
+	fixed, err := a.fixed()
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, fixed...)
 	config, err := a.configuration()
 	if err != nil {
 		return nil, err
@@ -104,7 +110,7 @@ func (a *attempt) exportFull() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range inference.TokenizerFiles {
+	for _, name := range append([]string{"generation_config.json", "chat_template.jinja"}, inference.TokenizerFiles...) {
 		b, err := fs.ReadFile(a.base.Folder(), name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -120,6 +126,25 @@ func (a *attempt) exportFull() (map[string]string, error) {
 	return files, nil
 }
 
+// fixed are the tensors of the base that a full fine-tune leaves as they are.
+func (a *attempt) fixed() ([]safetensors.Out, error) {
+	if a.base.Seq2Seq == nil {
+		return nil, nil
+	}
+	var out []safetensors.Out
+	for _, w := range a.base.Weights() {
+		if !slices.Contains(a.base.Seq2Seq.Facts().Fixed, w.Name) {
+			continue
+		}
+		v, err := a.base.Tensor(w.Name)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, safetensors.Out{Name: w.Name, DType: "F32", Shape: w.CheckpointDims(), Data: v})
+	}
+	return out, nil
+}
+
 // classes are the names transformers gives to a family's classifier.
 var classes = map[string]string{"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert"}
 
@@ -129,6 +154,14 @@ func (a *attempt) configuration() ([]byte, error) {
 	if err := json.Unmarshal(a.base.Config(), &c); err != nil {
 		return nil, err
 	}
+	for _, key := range []string{"dtype", "torch_dtype"} { // the base may be stored in 16 bits
+		if _, ok := c[key]; ok {
+			c[key] = "float32"
+		}
+	}
+	if a.base.Generates() {
+		return json.MarshalIndent(c, "", "  ")
+	}
 	names, numbers := map[string]string{}, map[string]int{}
 	for i, l := range a.target.labels {
 		names[fmt.Sprint(i)] = l
@@ -136,12 +169,7 @@ func (a *attempt) configuration() ([]byte, error) {
 	}
 	c["id2label"], c["label2id"] = names, numbers
 	c["problem_type"] = a.target.problem
-	for _, key := range []string{"dtype", "torch_dtype"} { // the base may be stored in 16 bits
-		if _, ok := c[key]; ok {
-			c[key] = "float32"
-		}
-	}
-	c["architectures"] = []string{classes[a.base.Arch.Facts().Family] + "ForSequenceClassification"}
+	c["architectures"] = []string{classes[a.base.Facts().Family] + "ForSequenceClassification"}
 	if a.target.problem == arch.Regression {
 		c["num_labels"] = 1
 	} else {

@@ -6,29 +6,24 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive,staticcheck // graph code reads as algebra
 
-	"lorikeet/inference"
-	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
 )
 
 // The loop runs three graphs: gradient for each micro-batch, update once a step,
-// predict for evaluation. The host decides what an example weighs in the loss, so
+// predict for evaluation. The host decides what a row weighs in the loss, so
 // that a short last batch and gradient accumulation need no graph of their own.
 
-// gradient builds, for a batch of this shape, the weighted sum of the examples'
-// losses and its gradient with respect to everything learned. sum says that the
-// gradients of earlier micro-batches come in and are added to.
+// gradient builds, for a batch of this size, the weighted sum of the rows' losses and
+// its gradient with respect to everything learned. sum says that the gradients of
+// earlier micro-batches come in and are added to.
 // Outputs: loss (scalar), then a gradient for each learned parameter.
-func (l *loop) gradient(batch, length int, sum bool) func(*nn.Pass) []*Node {
+func (l *loop) gradient(s size, sum bool) func(*nn.Pass) []*Node {
 	return func(p *nn.Pass) []*Node {
-		in := inference.Inputs(p, batch, length)
-		weight := p.Input("weight", dtypes.Float32, batch)
 		p.Learn = l.learn
 		if l.random {
 			p.Random = p.Input("random", dtypes.Uint32, 2)
 		}
-		logits := l.arch.Logits(p.Root(), in)
-		loss := ReduceAllSum(Mul(l.loss(p, logits), weight))
+		loss := ReduceAllSum(Mul(l.model.losses(p, s), p.Input("weight", dtypes.Float32, s.rows)))
 
 		var learned []*Node
 		for _, t := range l.learned {
@@ -46,24 +41,11 @@ func (l *loop) gradient(batch, length int, sum bool) func(*nn.Pass) []*Node {
 	}
 }
 
-// loss is each example's own, [batch].
-func (l *loop) loss(p *nn.Pass, logits *Node) *Node {
-	batch := logits.Shape().Dim(0)
-	if l.problem == arch.Regression {
-		target := p.Input("target", dtypes.Float32, batch)
-		return Square(Sub(Reshape(logits, batch), target))
-	}
-	label := p.Input("label", dtypes.Int32, batch)
-	picked := OneHot(label, logits.Shape().Dim(1), dtypes.Float32)
-	return Neg(ReduceSum(Mul(LogSoftmax(logits, -1), picked), -1))
-}
-
-// predict builds the forward pass alone → logits.
-func (l *loop) predict(batch, length int) func(*nn.Pass) []*Node {
+// predict builds the forward pass alone.
+func (l *loop) predict(s size) func(*nn.Pass) []*Node {
 	return func(p *nn.Pass) []*Node {
-		in := inference.Inputs(p, batch, length)
 		p.Learn = l.learn
-		return []*Node{l.arch.Logits(p.Root(), in)}
+		return []*Node{l.model.predict(p, s)}
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"lorikeet/inference"
-	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
 )
 
@@ -20,8 +19,7 @@ import (
 type loop struct {
 	backend compute.Backend
 	base    *inference.Base
-	arch    arch.Classifier // with the run's labels and dropout
-	problem arch.Problem
+	model   model
 	learn   *nn.Learn // nil: no LoRA
 	random  bool      // dropout is on
 	maxNorm float64
@@ -29,7 +27,6 @@ type loop struct {
 	// optimizer holds AdamW's constants; nil: PyTorch's.
 	optimizer *adamW
 	seed      int64
-	length    int // longest text, tokens
 
 	learned []tensor
 	frozen  map[string]compute.Buffer // weights that stay, by name
@@ -54,7 +51,7 @@ type initial func(p nn.Param) ([]float32, error)
 // the adapter's factors.
 func (l *loop) prepare(learns func(name string) bool, first initial) error {
 	l.frozen, l.place, l.programs = map[string]compute.Buffer{}, map[string]int{}, map[string]*nn.Program{}
-	pass, _, err := nn.Build(l.backend, "layout", l.predict(1, min(8, l.length)))
+	pass, _, err := nn.Build(l.backend, "layout", l.predict(size{rows: 1, length: 4, target: 4}))
 	if err != nil {
 		return err
 	}
@@ -118,37 +115,16 @@ func (l *loop) weights(p nn.Param) (compute.Buffer, bool) {
 	return b, ok && p.Role == nn.Weight
 }
 
-// batch is examples padded to one length, and what each weighs in the loss.
-type batch struct {
-	rows, length     int
-	ids, mask, types []int32
-	label            []int32
-	target           []float32
-	weight           []float32
-}
-
-// pack pads examples to a batch of size rows; missing rows weigh nothing.
-func (l *loop) pack(rows []example, size int, weight float64) batch {
-	longest := 1
-	for _, e := range rows {
-		longest = max(longest, len(e.tokens.IDs))
+// pack pads examples to a batch of n rows, each of which weighs the same in the loss;
+// missing rows weigh nothing.
+func (l *loop) pack(rows []example, n int, weight float64) batch {
+	b := l.model.pack(rows, n)
+	if b.floats == nil {
+		b.floats = map[string][]float32{}
 	}
-	b := batch{rows: size, length: padded(longest, l.length)}
-	n := size * b.length
-	b.ids, b.mask, b.types = make([]int32, n), make([]int32, n), make([]int32, n)
-	b.label, b.target, b.weight = make([]int32, size), make([]float32, size), make([]float32, size)
-	pad := l.base.Text.PadID()
-	for i := range b.ids {
-		b.ids[i] = pad
-	}
-	for i, e := range rows {
-		at := i * b.length
-		copy(b.ids[at:], e.tokens.IDs)
-		copy(b.types[at:], e.tokens.TypeIDs)
-		for j := range e.tokens.IDs {
-			b.mask[at+j] = 1
-		}
-		b.label[i], b.target[i], b.weight[i] = int32(e.label), float32(e.target), float32(weight)
+	b.floats["weight"] = make([]float32, n)
+	for i := range rows {
+		b.floats["weight"][i] = float32(weight)
 	}
 	return b
 }
@@ -178,30 +154,22 @@ func (f *feed) free() error {
 
 // inputs feeds a batch; ok is false for a parameter that is no part of one.
 func (f *feed) inputs(b batch, p nn.Param) (buffer compute.Buffer, ok bool, err error) {
-	switch p.Name {
-	case "ids":
-		buffer, err = give(f, b.ids, b.rows, b.length)
-	case "mask":
-		buffer, err = give(f, b.mask, b.rows, b.length)
-	case "types":
-		buffer, err = give(f, b.types, b.rows, b.length)
-	case "label":
-		buffer, err = give(f, b.label, b.rows)
-	case "target":
-		buffer, err = give(f, b.target, b.rows)
-	case "weight":
-		buffer, err = give(f, b.weight, b.rows)
-	default:
-		return nil, false, nil
+	if v, ok := b.ints[p.Name]; ok {
+		buffer, err = give(f, v, p.Shape.Dimensions...)
+		return buffer, true, err
 	}
-	return buffer, true, err
+	if v, ok := b.floats[p.Name]; ok {
+		buffer, err = give(f, v, p.Shape.Dimensions...)
+		return buffer, true, err
+	}
+	return nil, false, nil
 }
 
 // accumulate runs one micro-batch and adds its gradient to the step's. It returns
 // the batch's part of the loss.
 func (l *loop) accumulate(b batch, micro int) (loss float64, err error) {
 	sum := micro > 0
-	g, err := l.program(fmt.Sprintf("gradient_%dx%d_%t", b.rows, b.length, sum), l.gradient(b.rows, b.length, sum))
+	g, err := l.program(fmt.Sprintf("gradient_%s_%t", b.size, sum), l.gradient(b.size, sum))
 	if err != nil {
 		return 0, err
 	}
@@ -285,9 +253,9 @@ func (l *loop) state(name string) compute.Buffer {
 	return t.value
 }
 
-// logits runs the model on a batch without dropout → [rows][labels].
-func (l *loop) logits(b batch) (rows [][]float32, err error) {
-	g, err := l.program(fmt.Sprintf("predict_%dx%d", b.rows, b.length), l.predict(b.rows, b.length))
+// predictions runs the model on a batch without dropout → [rows][…].
+func (l *loop) predictions(b batch) (rows [][]float32, err error) {
+	g, err := l.program("predict_"+b.String(), l.predict(b.size))
 	if err != nil {
 		return nil, err
 	}

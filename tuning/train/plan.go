@@ -49,11 +49,10 @@ func NewPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limi
 
 func newPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limits Limits, sample int) (Plan, error) {
 	a := &attempt{Trainer: &Trainer{}, spec: spec.WithDefaults(), base: base, sample: sample}
-	var ok bool
-	if a.recipe, ok = recipes[a.spec.Kind]; !ok {
-		return Plan{}, invalid.Field("kind", "no recipe for %q", a.spec.Kind)
-	}
 	var err error
+	if a.recipe, err = recipeOf(a.spec); err != nil {
+		return Plan{}, err
+	}
 	if a.target, err = a.teach(rows); err != nil {
 		return Plan{}, err
 	}
@@ -64,8 +63,7 @@ func newPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limi
 		errs = append(errs, fmt.Errorf("validation: %w", err))
 	}
 	errs = append(errs, a.measured())
-	f := base.Arch.Facts()
-	a.keepHead = sameHead(f, a.target)
+	a.keepHead = base.Generates() || sameHead(base.Facts(), a.target)
 	if a.recipe.lora {
 		errs = append(errs, a.plan())
 		if r := *a.spec.LoRA.R; limits.MaxRank > 0 && r > limits.MaxRank {
@@ -78,7 +76,7 @@ func newPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limi
 	a.steps()
 	p := Plan{Rows: len(rows), ValidationRows: len(held), Steps: a.total, StepsPerEpoch: a.per, Labels: a.target.labels, Total: base.Parameters()}
 	for _, e := range a.train {
-		p.Tokens += int64(len(e.tokens.IDs))
+		p.Tokens += int64(e.length())
 		if e.tokens.Truncated {
 			p.TruncatedRows++
 		}
@@ -132,15 +130,15 @@ func (p *Plan) estimate(a *attempt, limits Limits) {
 	}
 	var trained, evaluated int64
 	size := *a.spec.Hyperparameters.BatchSize
-	for _, b := range order(len(a.train), size, *a.spec.Hyperparameters.Seed, 0, *a.spec.Hyperparameters.Shuffle, func(i int) int { return len(a.train[i].tokens.IDs) }) {
+	for _, b := range order(len(a.train), size, *a.spec.Hyperparameters.Seed, 0, *a.spec.Hyperparameters.Shuffle, func(i int) int { return a.train[i].length() }) {
 		longest := 1
 		for _, i := range b {
-			longest = max(longest, len(a.train[i].tokens.IDs))
+			longest = max(longest, a.train[i].length())
 		}
-		trained += int64(size * padded(longest, a.maxLength()))
+		trained += int64(size * padded(longest, a.longest()))
 	}
 	for _, e := range a.held {
-		evaluated += int64(len(e.tokens.IDs))
+		evaluated += int64(e.length())
 	}
 	if limits.Speed > 0 {
 		const compiling = 8 // seconds, for a handful of graphs
@@ -149,11 +147,19 @@ func (p *Plan) estimate(a *attempt, limits Limits) {
 	// Weights, gradients and two moments of what learns, and the activations that the
 	// backward pass keeps: about 16 vectors of the hidden size a token and layer, and
 	// the attention weights.
-	f := a.base.Arch.Facts()
-	longest := int64(padded(a.maxLength(), a.maxLength()))
+	f := a.base.Facts()
+	longest := int64(padded(a.longest(), a.longest()))
 	tokens := int64(size) * longest
 	activations := tokens * int64(f.Layers) * (16*int64(f.Hidden) + longest*int64(f.Hidden)/64)
 	p.MemoryBytes = 4 * (p.Total + 3*p.Trainable + activations)
+}
+
+// longest is the most tokens that a row can have, read and written.
+func (a *attempt) longest() int {
+	if a.base.Seq2Seq != nil {
+		return a.maxLength() + a.maxTarget()
+	}
+	return a.maxLength()
 }
 
 func (p *Plan) warn(a *attempt) {
@@ -167,7 +173,10 @@ func (p *Plan) warn(a *attempt) {
 	if rate := *a.spec.Hyperparameters.LearningRate; !a.recipe.lora && rate > 5e-4 {
 		add("learning_rate %g is high for a full fine-tune; 2e-5 to 1e-4 is usual", rate)
 	}
-	if p.Rows < 10*max(2, len(p.Labels)) {
+	switch {
+	case a.base.Generates() && p.Rows < 20:
+		add("%d rows are few", p.Rows)
+	case !a.base.Generates() && p.Rows < 10*max(2, len(p.Labels)):
 		add("%d rows for the labels %s are few", p.Rows, strings.Join(p.Labels, ", "))
 	}
 	if len(a.held) == 0 {

@@ -24,6 +24,23 @@ type recipe struct {
 	export func(*attempt) (map[string]string, error)
 }
 
+// recipeOf finds the recipe of a job. An instruction tune is one of the others, by its
+// method.
+func recipeOf(s tuning.Spec) (recipe, error) {
+	kind := s.Kind
+	if kind == tuning.Instruction {
+		kind = tuning.LoRA
+		if s.Method == "full" {
+			kind = tuning.Full
+		}
+	}
+	r, ok := recipes[kind]
+	if !ok {
+		return r, invalid.Field("kind", "no recipe for %q", s.Kind)
+	}
+	return r, nil
+}
+
 var recipes = map[tuning.Kind]recipe{
 	tuning.Full: {export: (*attempt).exportFull},
 	tuning.LoRA: {lora: true, export: (*attempt).exportAdapter},
@@ -32,9 +49,9 @@ var recipes = map[tuning.Kind]recipe{
 // setUp reads the rows, chooses the head, uploads the weights and goes back to the
 // checkpoint that the attempt starts from.
 func (a *attempt) setUp() error {
-	var ok bool
-	if a.recipe, ok = recipes[a.spec.Kind]; !ok {
-		return invalid.Field("kind", "no recipe for %q", a.spec.Kind)
+	var err error
+	if a.recipe, err = recipeOf(a.spec); err != nil {
+		return err
 	}
 	rows, err := readRows(a.task.Train)
 	if err != nil {
@@ -68,10 +85,17 @@ func (a *attempt) teach(rows []data.Row) (target, error) {
 	if len(rows) == 0 {
 		return target{}, invalid.Field("dataset", "has no rows")
 	}
+	if a.base.Generates() {
+		return target{}, a.fits(rows[0].Kind)
+	}
+	if a.spec.Kind == tuning.Instruction {
+		return target{}, invalid.Field("model", "%q scores texts (%s, %s) and writes none: /tune/instruction needs a base that generates; /tune/lora and /tune/full tune this one",
+			a.spec.Model, a.base.Facts().Family, a.base.Task())
+	}
 	switch rows[0].Kind {
 	case data.Regression:
 		t := target{problem: arch.Regression, labels: []string{"LABEL_0"}} // transformers' name for it
-		if f := a.base.Arch.Facts(); f.Problem == arch.Regression && len(f.Labels) == 1 {
+		if f := a.base.Facts(); f.Problem == arch.Regression && len(f.Labels) == 1 {
 			t.labels = f.Labels
 		}
 		return t, nil
@@ -87,7 +111,7 @@ func (a *attempt) teach(rows []data.Row) (target, error) {
 		return target{}, invalid.Field("dataset", "has %d labels, at most %d are served", len(labels), nn.MaxLabels)
 	}
 	t := target{problem: arch.SingleLabel, labels: labels, index: map[string]int{}}
-	f := a.base.Arch.Facts()
+	f := a.base.Facts()
 	if f.Problem == arch.SingleLabel && knows(f.Labels, labels) {
 		t.labels = f.Labels
 	}
@@ -101,6 +125,16 @@ func (a *attempt) teach(rows []data.Row) (target, error) {
 		}
 	}
 	return t, nil
+}
+
+// fits refuses rows that a generating base cannot learn from.
+func (a *attempt) fits(kind data.Kind) error {
+	switch kind {
+	case data.Classification, data.Regression, data.Text:
+		return invalid.Field("dataset", "holds %s rows; %q generates (%s, %s): give rows with source and target, or prompt and completion",
+			kind, a.spec.Model, a.base.Facts().Family, a.base.Task())
+	}
+	return nil
 }
 
 func knows(have, need []string) bool {
@@ -135,6 +169,9 @@ func readRows(path string) ([]data.Row, error) {
 
 // encode tokenizes rows, cutting texts to the longest the run allows.
 func (a *attempt) encode(rows []data.Row) ([]example, error) {
+	if a.base.Generates() {
+		return a.lessons(rows)
+	}
 	limit := a.maxLength()
 	examples := make([]example, len(rows))
 	for i, r := range rows {
@@ -159,24 +196,22 @@ func (a *attempt) encode(rows []data.Row) ([]example, error) {
 }
 
 func (a *attempt) maxLength() int {
-	return min(*a.spec.Hyperparameters.MaxLength, a.base.Arch.Facts().MaxLength)
+	n := *a.spec.Hyperparameters.MaxLength
+	if f := a.base.Facts(); f.MaxLength > 0 { // else any length will do (T5)
+		n = min(n, f.MaxLength)
+	}
+	return n
 }
 
 // model uploads the base and what learns.
 func (a *attempt) model() error {
 	h := a.spec.Hyperparameters
-	f := a.base.Arch.Facts()
-	model := a.base.Arch
-	a.keepHead = sameHead(f, a.target)
-	if !a.keepHead {
-		model = model.WithLabels(a.target.labels, a.target.problem)
+	a.keepHead = a.base.Generates() || sameHead(a.base.Facts(), a.target)
+	a.loop = &loop{backend: a.Backend, base: a.base, model: a.family(), random: true,
+		maxNorm: *h.MaxGradNorm, decay: *h.WeightDecay, seed: *h.Seed}
+	learns := func(name string) bool {
+		return a.base.Seq2Seq == nil || !slices.Contains(a.base.Seq2Seq.Facts().Fixed, name)
 	}
-	if h.Dropout != nil {
-		model = model.WithDropout(*h.Dropout)
-	}
-	a.loop = &loop{backend: a.Backend, base: a.base, arch: model, problem: a.target.problem, random: true,
-		maxNorm: *h.MaxGradNorm, decay: *h.WeightDecay, seed: *h.Seed, length: a.maxLength()}
-	learns := func(string) bool { return true }
 	if a.recipe.lora {
 		if err := a.plan(); err != nil {
 			return err
@@ -185,6 +220,33 @@ func (a *attempt) model() error {
 		learns = a.saves
 	}
 	return a.loop.prepare(learns, a.first)
+}
+
+// family is the base's, with the run's head and dropout.
+func (a *attempt) family() model {
+	rate, pad := a.spec.Hyperparameters.Dropout, a.base.Text.PadID()
+	switch {
+	case a.base.Seq2Seq != nil:
+		m := translator{arch: a.base.Seq2Seq, pad: pad, source: a.maxLength(), target: a.maxTarget()}
+		if rate != nil {
+			m.arch = m.arch.WithDropout(*rate)
+		}
+		return m
+	case a.base.Causal != nil:
+		m := speaker{arch: a.base.Causal, pad: pad, limit: a.maxLength()}
+		if rate != nil {
+			m.arch = m.arch.WithDropout(*rate)
+		}
+		return m
+	}
+	m := classifier{arch: a.base.Arch, problem: a.target.problem, pad: pad, limit: a.maxLength()}
+	if !a.keepHead {
+		m.arch = m.arch.WithLabels(a.target.labels, a.target.problem)
+	}
+	if rate != nil {
+		m.arch = m.arch.WithDropout(*rate)
+	}
+	return m
 }
 
 // sameHead reports whether the base's own head gives what the rows teach.
@@ -198,7 +260,7 @@ func sameHead(f arch.Facts, t target) bool {
 // plan applies the LoRA options to the base.
 func (a *attempt) plan() error {
 	o := a.spec.LoRA
-	f := a.base.Arch.Facts()
+	f := a.base.Facts()
 	targets, err := o.Targets(f.Targets)
 	if err != nil {
 		return err
@@ -207,7 +269,7 @@ func (a *attempt) plan() error {
 	if save == nil || !a.keepHead { // a head made anew must be saved
 		save = union(save, f.Heads)
 	}
-	task := "SEQ_CLS"
+	task := map[string]string{inference.TaskClassification: "SEQ_CLS", inference.TaskTextToText: "SEQ_2_SEQ_LM", inference.TaskText: "CAUSAL_LM"}[a.base.Task()]
 	a.config = adapters.Config{PeftType: "LORA", TaskType: &task, BaseModel: baseName(a.base), R: *o.R, Alpha: *o.Alpha,
 		Dropout: *o.Dropout, Targets: targets, Bias: "none", Save: save, RSLoRA: *o.UseRSLoRA,
 		RankPattern: adapters.Patterns[int]{}, AlphaPattern: adapters.Patterns[float64]{}}

@@ -66,8 +66,8 @@ func fixtureLoop(t *testing.T, backend compute.Backend, dir string, c curve) *lo
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = base.Close() })
-	l := &loop{backend: backend, base: base, arch: base.Arch, problem: base.Arch.Facts().Problem,
-		maxNorm: c.Hyper.Clip, decay: c.Hyper.Decay, length: base.Arch.Facts().MaxLength}
+	l := &loop{backend: backend, base: base, maxNorm: c.Hyper.Clip, decay: c.Hyper.Decay,
+		model: classifier{arch: base.Arch, problem: base.Facts().Problem, pad: base.Text.PadID(), limit: base.Facts().MaxLength}}
 	t.Cleanup(l.close)
 	learns := func(string) bool { return true }
 	first := base.Value

@@ -42,6 +42,10 @@ func (t *Trainer) Train(ctx context.Context, task tuning.Task, r tuning.Reporter
 	if err := a.setUp(); err != nil {
 		return tuning.Outcome{}, err
 	}
+	r.Phase("evaluating")
+	if err := a.measureBase(ctx); err != nil {
+		return tuning.Outcome{}, err
+	}
 	r.Phase("training")
 	if err := a.run(ctx); err != nil {
 		return tuning.Outcome{}, err
@@ -82,6 +86,7 @@ type progress struct {
 	Step       int                `json:"step"`
 	LossSum    float64            `json:"loss_sum"` // of the steps so far
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
+	Base       map[string]float64 `json:"base,omitempty"` // the base's scores, "base_…", where it generates
 	Best       *float64           `json:"best,omitempty"` // value of the metric that early stopping watches
 	BestStep   int                `json:"best_step,omitempty"`
 	BestResult map[string]float64 `json:"best_metrics,omitempty"`
@@ -108,7 +113,7 @@ func (a *attempt) run(ctx context.Context) error {
 		}
 		if e := a.place.Step / a.per; e != epoch {
 			epoch = e
-			batches = order(len(a.train), size, *h.Seed, epoch, *h.Shuffle, func(i int) int { return len(a.train[i].tokens.IDs) })
+			batches = order(len(a.train), size, *h.Seed, epoch, *h.Shuffle, func(i int) int { return a.train[i].length() })
 		}
 		at := a.place.Step % a.per * accumulate
 		micro, examples := a.micro(batches[at:min(at+accumulate, len(batches))], size)
@@ -137,11 +142,14 @@ func (a *attempt) run(ctx context.Context) error {
 }
 
 // micro packs the batches of one step. Each example weighs the same, whatever batch
-// it is in.
+// it is in; of texts to write, each token does.
 func (a *attempt) micro(batches [][]int, size int) ([]batch, int) {
-	n := 0
+	n, asked := 0, 0
 	for _, b := range batches {
 		n += len(b)
+		for _, at := range b {
+			asked += a.asked(a.train[at])
+		}
 	}
 	var micro []batch
 	for _, b := range batches {
@@ -149,7 +157,7 @@ func (a *attempt) micro(batches [][]int, size int) ([]batch, int) {
 		for i, at := range b {
 			rows[i] = a.train[at]
 		}
-		micro = append(micro, a.loop.pack(rows, size, 1/float64(n)))
+		micro = append(micro, a.loop.pack(rows, size, 1/float64(max(1, asked))))
 	}
 	return micro, n
 }

@@ -1,0 +1,103 @@
+package train
+
+import (
+	"github.com/gomlx/compute/dtypes"
+	. "github.com/gomlx/gomlx/core/graph" //nolint:revive,staticcheck // graph code reads as algebra
+
+	"lorikeet/inference/arch"
+	"lorikeet/inference/nn"
+)
+
+// unasked is the label of a token that is no part of an answer, as in PyTorch.
+const unasked = -100
+
+// translator learns to write a target for a source: an encoder-decoder.
+type translator struct {
+	arch           arch.Seq2Seq // with the run's dropout
+	pad            int32
+	source, target int // the longest there are, tokens
+}
+
+func (m translator) pack(rows []example, n int) batch {
+	source, target := 1, 1
+	for _, e := range rows {
+		source, target = max(source, len(e.tokens.IDs)), max(target, len(e.labels))
+	}
+	b := batch{size: size{rows: n, length: padded(source, m.source), target: padded(target, m.target)}}
+	b.ints = read(rows, b.size, m.pad)
+	labels := fill(n, b.target, unasked, func(i int) []int32 {
+		if i >= len(rows) {
+			return nil
+		}
+		return rows[i].labels
+	})
+	decoder := make([]int32, 0, len(labels))
+	for i := range n {
+		decoder = append(decoder, m.arch.Facts().ShiftRight(labels[i*b.target:(i+1)*b.target])...)
+	}
+	b.ints["labels"], b.ints["decoder"] = labels, decoder
+	return b
+}
+
+// logits builds the whole model on a batch, [rows, target, outputs].
+func (m translator) logits(p *nn.Pass, s size) *Node {
+	mask := p.Input("mask", dtypes.Int32, s.rows, s.length)
+	states := m.arch.Encode(p.Root(), p.Input("ids", dtypes.Int32, s.rows, s.length), mask)
+	return m.arch.Decode(p.Root(), p.Input("decoder", dtypes.Int32, s.rows, s.target), states, mask)
+}
+
+func (m translator) losses(p *nn.Pass, s size) *Node {
+	return nn.TokenLoss(m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.target))
+}
+
+func (m translator) predict(p *nn.Pass, s size) *Node {
+	return tokenScores(m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.target))
+}
+
+// speaker learns to go on with a text: a decoder alone.
+type speaker struct {
+	arch  arch.Causal // with the run's dropout
+	pad   int32
+	limit int // longest prompt and answer, tokens
+}
+
+func (m speaker) pack(rows []example, n int) batch {
+	longest := 2 // a token, and the one after it
+	for _, e := range rows {
+		longest = max(longest, len(e.tokens.IDs))
+	}
+	b := batch{size: size{rows: n, length: padded(longest, m.limit)}}
+	b.ints = read(rows, b.size, m.pad)
+	b.ints["labels"] = fill(n, b.length, unasked, func(i int) []int32 {
+		if i >= len(rows) {
+			return nil
+		}
+		return rows[i].labels
+	})
+	for i := len(rows); i < n; i++ {
+		b.ints["mask"][i*b.length] = 1 // attention to nothing at all is not a number
+	}
+	return b
+}
+
+// logits builds the whole model on a batch, [rows, length, vocab].
+func (m speaker) logits(p *nn.Pass, s size) *Node {
+	return m.arch.Logits(p.Root(), p.Input("ids", dtypes.Int32, s.rows, s.length), p.Input("mask", dtypes.Int32, s.rows, s.length))
+}
+
+func (m speaker) losses(p *nn.Pass, s size) *Node {
+	return nn.NextTokenLoss(m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.length))
+}
+
+func (m speaker) predict(p *nn.Pass, s size) *Node {
+	logits, labels := m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.length)
+	return tokenScores(SliceAxis(logits, 1, AxisRange(0, s.length-1)), SliceAxis(labels, 1, AxisRange(1)))
+}
+
+// tokenScores is, for each row, the loss of its tokens and how many of them are the
+// likeliest, [rows, 2].
+func tokenScores(logits, labels *Node) *Node {
+	best := ArgMax(logits, -1, dtypes.Int32)
+	hits := ReduceSum(ConvertDType(Equal(best, labels), dtypes.Float32), -1) // none equals a label below 0
+	return Stack([]*Node{nn.TokenLoss(logits, labels), hits}, -1)
+}
