@@ -1,5 +1,7 @@
 package jinja
 
+import "strings"
+
 func (l literal) eval(*state) value { return l.value }
 
 func (l lookup) eval(s *state) value {
@@ -129,8 +131,14 @@ func (s *state) item(of, at value) value {
 		}
 	case string:
 		if n, _, whole, ok := number(at); ok && whole {
-			l := s.iterate(v)
-			return s.item(&list{items: l}, n)
+			r := s.runes(v)
+			if n < 0 {
+				n += int64(len(r))
+			}
+			if n < 0 || n >= int64(len(r)) {
+				return missing
+			}
+			return string(r[n])
 		}
 	}
 	if name, ok := at.(string); ok {
@@ -141,67 +149,70 @@ func (s *state) item(of, at value) value {
 
 func (c slice) eval(s *state) value {
 	of := defined(s.eval(c.of))
-	part := func(e expr) (int64, bool) {
-		if e == nil {
-			return 0, false
-		}
-		v := defined(s.eval(e))
-		if v == nil {
-			return 0, false
-		}
-		n, _, whole, ok := number(v)
-		if !ok || !whole {
-			fail("a slice from a %s", kindOf(v))
-		}
-		return n, true
+	switch v := of.(type) {
+	case string:
+		all := s.runes(v)
+		var b strings.Builder
+		c.each(s, len(all), func(i int) { b.WriteRune(all[i]) })
+		s.make(b.Len())
+		return b.String()
+	case *list:
+		got := &list{tuple: v.tuple}
+		c.each(s, len(v.items), func(i int) { got.items = append(got.items, v.items[i]) })
+		s.make(16 * len(got.items))
+		return got
 	}
-	var all []value
-	switch of.(type) {
-	case *list, string:
-		all = s.iterate(of)
-	default:
-		fail("a %s has no slices", kindOf(of))
+	fail("a %s has no slices", kindOf(of))
+	return nil
+}
+
+// each calls f with the places that the slice takes of a sequence of n.
+func (c slice) each(s *state, n int, f func(int)) {
+	step, low, high := 1, 0, n // low and high: where the ends may lie
+	from, to := 0, n
+	if c.step != nil {
+		step = s.place(c.step, 0, 1)
 	}
-	n := int64(len(all))
-	step, given := part(c.step)
-	if !given {
-		step = 1
-	}
-	if step == 0 {
+	switch {
+	case step == 0:
 		fail("a slice of step 0")
+	case step < 0:
+		low, high, from, to = -1, n-1, n-1, -1
 	}
-	from, to := int64(0), n
-	if step < 0 {
-		from, to = n-1, -1
-	}
-	low, high := int64(0), n // where a given end may lie
-	if step < 0 {
-		low, high = -1, n-1
-	}
-	place := func(e expr, other int64) int64 {
-		at, given := part(e)
-		if !given {
-			return other
-		}
-		if at < 0 {
-			at += n
-		}
-		return max(low, min(at, high))
-	}
-	from, to = place(c.from, from), place(c.to, to)
-	var got []value
+	from = max(low, min(s.place(c.from, n, from), high))
+	to = max(low, min(s.place(c.to, n, to), high))
+	s.step(max(to-from, from-to) / 64)
 	for i := from; step > 0 && i < to || step < 0 && i > to; i += step {
-		s.step(1)
-		got = append(got, all[i])
-		if step > n || step < -n {
-			break
+		f(i)
+		if step > n || step < -n { // and so that i cannot run over
+			return
 		}
 	}
-	if _, ok := of.(string); ok {
-		return s.join(got, "")
+}
+
+// place reads a part of a slice; one below 0 counts from n.
+func (s *state) place(e expr, n, other int) int {
+	if e == nil {
+		return other
 	}
-	s.make(16 * len(got))
-	return &list{items: got, tuple: of.(*list).tuple}
+	v := defined(s.eval(e))
+	if v == nil {
+		return other
+	}
+	at, _, whole, ok := number(v)
+	if !ok || !whole {
+		fail("a slice from a %s", kindOf(v))
+	}
+	if at < 0 {
+		at += int64(n)
+	}
+	return int(at)
+}
+
+func (s *state) runes(t string) []rune {
+	s.make(4 * len(t))
+	s.step(len(t) / 64)
+	return []rune(t)
 }
 
 func (c call) eval(s *state) value {

@@ -15,7 +15,7 @@ func init() {
 	filters = map[string]filter{
 		"trim": func(s *state, v value, a args) value {
 			t := s.print(v)
-			return s.charged(t, strip(t, or(a.take("trim", 0, "chars")[0], nil), ""))
+			return s.charged(t, s.strip(t, or(a.take("trim", 0, "chars")[0], nil), ""))
 		},
 		"upper":      worded("upper", strings.ToUpper),
 		"lower":      worded("lower", strings.ToLower),
@@ -183,7 +183,7 @@ func toFloat(_ *state, v value, a args) value {
 
 func rounded(_ *state, v value, a args) value {
 	got := a.take("round", 0, "precision", "method")
-	_, f, _, ok := number(defined(v))
+	i, f, whole, ok := number(defined(v))
 	if !ok {
 		fail("round needs a number, not a %s", kindOf(v))
 	}
@@ -192,12 +192,19 @@ func rounded(_ *state, v value, a args) value {
 		fail("round to %d digits", digits)
 	}
 	scale := math.Pow(10, float64(digits))
-	switch how := or(got[1], "common"); how {
-	case "common":
+	switch how := or(got[1], "common"); {
+	case how == "common" && whole && digits >= 0:
+		return i
+	case how == "common" && whole:
+		return int64(math.RoundToEven(f*scale) / scale)
+	case how == "common" && digits > 0: // of the decimal digits, as Python
+		f, _ = strconv.ParseFloat(strconv.FormatFloat(f, 'f', int(digits), 64), 64)
+		return f
+	case how == "common":
 		return math.RoundToEven(f*scale) / scale
-	case "ceil":
+	case how == "ceil":
 		return math.Ceil(f*scale) / scale
-	case "floor":
+	case how == "floor":
 		return math.Floor(f*scale) / scale
 	}
 	fail("round is common, ceil or floor")

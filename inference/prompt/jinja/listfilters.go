@@ -65,7 +65,7 @@ var listFilters = map[string]filter{
 			by = 1
 		}
 		all := s.sorted(s.entries(d).(*list).items, func(e value) value {
-			return folded(e.(*list).items[by], truth(or(got[0], false)))
+			return s.folded(e.(*list).items[by], truth(or(got[0], false)))
 		})
 		if truth(or(got[2], false)) {
 			slices.Reverse(all)
@@ -78,7 +78,7 @@ var listFilters = map[string]filter{
 			if at := or(got[2], nil); at != nil {
 				item = s.path(item, at)
 			}
-			return folded(item, truth(or(got[1], false)))
+			return s.folded(item, truth(or(got[1], false)))
 		})
 		if truth(or(got[0], false)) {
 			slices.Reverse(all)
@@ -90,7 +90,7 @@ var listFilters = map[string]filter{
 		seen, kept := map[any]bool{}, []value(nil)
 		for _, item := range s.iterate(v) {
 			s.step(1)
-			if h := hash(folded(item, false)); !seen[h] {
+			if h := hash(s.folded(item, false)); !seen[h] {
 				seen[h] = true
 				kept = append(kept, item)
 			}
@@ -146,8 +146,9 @@ func (s *state) path(v, at value) value {
 }
 
 // folded lowers strings, by which Jinja sorts unless told otherwise.
-func folded(v value, caseSensitive bool) value {
+func (s *state) folded(v value, caseSensitive bool) value {
 	if t, ok := v.(string); ok && !caseSensitive {
+		s.step(len(t) / 64)
 		return strings.ToLower(t)
 	}
 	return v
@@ -161,7 +162,7 @@ func (s *state) extreme(name string, v value, a args, sign int) value {
 	}
 	best := all[0]
 	for _, item := range all[1:] {
-		if s.cmp(folded(item, false), folded(best, false)) == sign {
+		if s.cmp(s.folded(item, false), s.folded(best, false)) == sign {
 			best = item
 		}
 	}
@@ -187,7 +188,8 @@ func mapping(s *state, v value, a args) value {
 		fail("the filter %q is not supported in a chat template", name)
 	}
 	rest := args{a.pos[1:], a.names, a.named}
-	defer s.deeper()()
+	s.deeper()
+	defer s.shallower()
 	return &list{items: s.each(all, func(item value) value { return f(s, item, rest) })}
 }
 

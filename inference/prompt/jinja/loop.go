@@ -4,7 +4,6 @@ package jinja
 type round struct {
 	items   []value
 	at      int
-	depth   int
 	changed []value // what loop.changed was last asked about
 }
 
@@ -15,9 +14,9 @@ func (l loop) exec(s *state) leave {
 	if l.where != nil {
 		all = s.chosen(l, all)
 	}
-	r := &round{items: all, depth: 1}
+	r := &round{items: all}
 	for i := range all {
-		s.step(1)
+		s.step(4) // a scope takes longer than other steps
 		r.at = i
 		vars := map[string]value{"loop": r}
 		s.assign(l.into, all[i], vars)
@@ -37,7 +36,7 @@ func (s *state) chosen(l loop, all []value) []value {
 	defer func() { s.scope = outer }()
 	var kept []value
 	for _, item := range all {
-		s.step(1)
+		s.step(4)
 		vars := map[string]value{}
 		s.assign(l.into, item, vars)
 		s.scope = &scope{vars, outer}
@@ -71,6 +70,10 @@ func (r *round) attr(name string) value {
 		return r.at == n-1
 	case "length":
 		return int64(n)
+	case "depth": // of recursive loops, which there are none of
+		return int64(1)
+	case "depth0":
+		return int64(0)
 	case "previtem":
 		return neighbour(r.at - 1)
 	case "nextitem":

@@ -69,7 +69,7 @@ func init() { // not a literal: they refer to what refers to them
 
 func stripper(side string) stringMethod {
 	return func(s *state, t string, a args) value {
-		return s.charged(t, strip(t, or(a.take("strip", 0, "chars")[0], nil), side))
+		return s.charged(t, s.strip(t, or(a.take("strip", 0, "chars")[0], nil), side))
 	}
 }
 

@@ -29,7 +29,8 @@ func (s *state) print(v value) string {
 // repr is Python's repr.
 func (s *state) repr(b *strings.Builder, v value) {
 	s.step(1)
-	defer s.deeper()()
+	s.deeper()
+	defer s.shallower()
 	before := b.Len()
 	switch v := v.(type) {
 	case undefined:
@@ -142,7 +143,8 @@ type jsonStyle struct {
 // json writes a value as Python's json.dumps does.
 func (s *state) json(b *strings.Builder, v value, style jsonStyle, level int) {
 	s.step(1)
-	defer s.deeper()()
+	s.deeper()
+	defer s.shallower()
 	before := b.Len()
 	line := func(level int) {
 		if style.lines {

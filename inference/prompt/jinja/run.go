@@ -49,12 +49,14 @@ func (s *state) make(n int) {
 	}
 }
 
-func (s *state) deeper() func() {
+// deeper counts a level, which the caller takes off again.
+func (s *state) deeper() {
 	if s.depth++; s.depth > maxDepth {
 		fail("the template nests too deep")
 	}
-	return func() { s.depth-- }
 }
+
+func (s *state) shallower() { s.depth-- }
 
 func (s *state) write(t string) {
 	if s.room -= len(t); s.room < 0 {
@@ -66,13 +68,16 @@ func (s *state) write(t string) {
 
 func (s *state) eval(e expr) value {
 	s.step(1)
-	defer s.deeper()()
-	return e.eval(s)
+	s.deeper() // not deferred: after a panic the state is done with
+	v := e.eval(s)
+	s.depth--
+	return v
 }
 
 // run executes statements until one leaves the loop.
 func (s *state) run(body []stmt) leave {
-	defer s.deeper()()
+	s.deeper()
+	defer s.shallower()
 	for _, b := range body {
 		s.step(1)
 		if l := b.exec(s); l != stay {

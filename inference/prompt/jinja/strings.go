@@ -43,10 +43,11 @@ func wholeOf(what string, v value) int64 {
 }
 
 // strip is Python's strip: side is "l", "r" or "" for both.
-func strip(t string, chars value, side string) string {
+func (s *state) strip(t string, chars value, side string) string {
 	cut := isSpace
 	if chars != nil {
 		set := textOf("strip", chars)
+		s.step(len(t) / 64 * (1 + len(set)/8))
 		cut = func(r rune) bool { return strings.ContainsRune(set, r) }
 	}
 	if side != "r" {

@@ -19,7 +19,7 @@ func init() {
 		"number":    plain(func(v value) bool { _, _, _, ok := number(v); return ok }),
 		"string":    plain(func(v value) bool { _, ok := v.(string); return ok }),
 		"mapping":   plain(func(v value) bool { _, ok := v.(*dict); return ok }),
-		"callable":  plain(func(v value) bool { _, ok := v.(*function); return ok }),
+		"callable":  plain(isCallable),
 		"sequence":  plain(isSequence),
 		"iterable":  plain(isSequence),
 		"odd":       plain(func(v value) bool { return integers("%", wholeOf("odd", v), 2) == int64(1) }),
@@ -54,6 +54,15 @@ func plain(f func(value) bool) test {
 func isSequence(v value) bool {
 	switch v.(type) {
 	case string, *list, *dict, undefined:
+		return true
+	}
+	return false
+}
+
+// isCallable holds for undefined values too, which have the means to complain of it.
+func isCallable(v value) bool {
+	switch v.(type) {
+	case *function, undefined:
 		return true
 	}
 	return false

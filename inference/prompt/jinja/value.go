@@ -223,7 +223,8 @@ func truth(v value) bool {
 // equal compares as Python does.
 func (s *state) equal(a, b value) bool {
 	s.step(1)
-	defer s.deeper()()
+	s.deeper()
+	defer s.shallower()
 	if i, f, whole, ok := number(a); ok {
 		j, g, whole2, ok := number(b)
 		if ok && whole && whole2 {
@@ -270,7 +271,8 @@ func (s *state) equal(a, b value) bool {
 // less orders numbers, strings and lists.
 func (s *state) less(a, b value) bool {
 	s.step(1)
-	defer s.deeper()()
+	s.deeper()
+	defer s.shallower()
 	defined(a)
 	defined(b)
 	if i, f, whole, ok := number(a); ok {
