@@ -19,6 +19,7 @@ import (
 	"lorikeet/inference/arch"
 	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/prompt"
 	"lorikeet/inference/text"
 )
 
@@ -32,11 +33,13 @@ type Base struct {
 	Causal  arch.Causal
 
 	Text   *text.Tokenizer
+	Chat   *prompt.Chat    // its own chat template; nil: none
 	Layout adapters.Layout // what adapters may change
 	Digest string          // of the configuration and every tensor
 
 	dir     fs.FS
 	model   *checkpoint.Model
+	ends    []int32           // see Ends
 	weights []nn.Param        // what the graph asks of the checkpoint
 	tensors map[string]string // their names in the file
 }
@@ -66,8 +69,14 @@ func (b *Base) open(dir fs.FS) error {
 	if b.Text, err = text.Load(dir); err != nil {
 		return err
 	}
+	if b.Chat, err = prompt.OpenChat(dir); err != nil {
+		return err
+	}
 	if v, rows := b.Text.VocabSize(), b.Facts().Vocab; v > rows {
 		return fmt.Errorf("the tokenizer has %d tokens, the model's table only %d rows: they do not belong together", v, rows)
+	}
+	if err = b.readEnds(); err != nil {
+		return err
 	}
 	b.Digest, err = b.model.Digest()
 	return err
