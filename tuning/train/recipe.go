@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"lorikeet/inference"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/prompt"
 	"lorikeet/tuning"
 	"lorikeet/tuning/data"
 )
@@ -30,7 +32,7 @@ func recipeOf(s tuning.Spec) (recipe, error) {
 	kind := s.Kind
 	if kind == tuning.Instruction {
 		kind = tuning.LoRA
-		if s.Method == "full" {
+		if s.Whole() {
 			kind = tuning.Full
 		}
 	}
@@ -86,11 +88,20 @@ func (a *attempt) teach(rows []data.Row) (target, error) {
 		return target{}, invalid.Field("dataset", "has no rows")
 	}
 	if a.base.Generates() {
-		return target{}, a.fits(rows[0].Kind)
+		return target{}, a.teachTexts(rows[0].Kind)
 	}
 	if a.spec.Kind == tuning.Instruction {
 		return target{}, invalid.Field("model", "%q scores texts (%s, %s) and writes none: /tune/instruction needs a base that generates; /tune/lora and /tune/full tune this one",
 			a.spec.Model, a.base.Facts().Family, a.base.Task())
+	}
+	var errs []error
+	for field, given := range map[string]string{"template": a.spec.Template, "source_lang": a.spec.SourceLang} {
+		if given != "" {
+			errs = append(errs, invalid.Field(field, "is for bases that generate; %q scores texts", a.spec.Model))
+		}
+	}
+	if len(errs) > 0 {
+		return target{}, errors.Join(errs...)
 	}
 	switch rows[0].Kind {
 	case data.Regression:
@@ -127,12 +138,21 @@ func (a *attempt) teach(rows []data.Row) (target, error) {
 	return t, nil
 }
 
-// fits refuses rows that a generating base cannot learn from.
-func (a *attempt) fits(kind data.Kind) error {
+// teachTexts refuses rows that a generating base cannot learn from, and finds the
+// template that makes prompts of the others. Sources and prompts are read as they stand
+// unless the job names one.
+func (a *attempt) teachTexts(kind data.Kind) error {
 	switch kind {
 	case data.Classification, data.Regression, data.Text:
-		return invalid.Field("dataset", "holds %s rows; %q generates (%s, %s): give rows with source and target, or prompt and completion",
-			kind, a.spec.Model, a.base.Facts().Family, a.base.Task())
+		return invalid.Field("dataset", "holds %s rows; %q generates (%s, %s): give %s",
+			kind, a.spec.Model, a.base.Facts().Family, a.base.Task(), rowsToGive)
+	}
+	var err error
+	if a.template, err = prompt.Named(a.spec.Template, a.base.Chat); err != nil {
+		return err
+	}
+	if kind != data.Seq2Seq || a.spec.Template != "" {
+		a.taught = a.template.Name()
 	}
 	return nil
 }
@@ -209,9 +229,7 @@ func (a *attempt) model() error {
 	a.keepHead = a.base.Generates() || sameHead(a.base.Facts(), a.target)
 	a.loop = &loop{backend: a.Backend, base: a.base, model: a.family(), random: true,
 		maxNorm: *h.MaxGradNorm, decay: *h.WeightDecay, seed: *h.Seed}
-	learns := func(name string) bool {
-		return a.base.Seq2Seq == nil || !slices.Contains(a.base.Seq2Seq.Facts().Fixed, name)
-	}
+	learns := a.learns
 	if a.recipe.lora {
 		if err := a.plan(); err != nil {
 			return err
@@ -306,6 +324,11 @@ func baseName(b *inference.Base) string {
 	}
 	repo, _, _ = strings.Cut(repo, "@")
 	return repo
+}
+
+// learns reports whether one of the base's weights learns in a full fine-tune.
+func (a *attempt) learns(name string) bool {
+	return a.base.Seq2Seq == nil || !slices.Contains(a.base.Seq2Seq.Facts().Fixed, name)
 }
 
 // saves reports whether one of the base's weights learns beside the factors.

@@ -117,9 +117,9 @@ func specOf(kind tuning.Kind, steps int) tuning.Spec {
 	return s
 }
 
-// lesson is a run that is long and warm enough for the tiny model, whose weights are
+// courseOf is a run that is long and warm enough for the tiny model, whose weights are
 // random.
-func lesson(kind tuning.Kind) tuning.Spec {
+func courseOf(kind tuning.Kind) tuning.Spec {
 	s := specOf(kind, 120)
 	s.Hyperparameters.LearningRate = of(map[tuning.Kind]float64{tuning.LoRA: 0.02, tuning.Full: 0.003}[kind])
 	s.Hyperparameters.Dropout = of(0.0)
@@ -134,7 +134,7 @@ func TestATunedModelAnswersAsItWasEvaluated(t *testing.T) {
 			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
 				dir := inferencetest.BERT(t)
 				d := newDiary(t)
-				s := lesson(kind)
+				s := courseOf(kind)
 				task := tuning.Task{Job: "job_x", Spec: s, Train: reviews(t, 48, labelled), Validation: reviews(t, 24, labelled), Dir: t.TempDir()}
 				before, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
 				if err != nil {
@@ -309,7 +309,7 @@ func TestRegression(t *testing.T) {
 		return fmt.Sprintf(`{"text":"TEXT","target":%v}`, map[bool]float64{true: 1.5, false: -0.5}[positive])
 	})
 	d := newDiary(t)
-	out, err := newTrainer(t, devicetest.Go(t), inferencetest.BERT(t)).Train(t.Context(), tuning.Task{Spec: lesson(tuning.Full), Train: rows, Validation: rows, Dir: t.TempDir()}, d)
+	out, err := newTrainer(t, devicetest.Go(t), inferencetest.BERT(t)).Train(t.Context(), tuning.Task{Spec: courseOf(tuning.Full), Train: rows, Validation: rows, Dir: t.TempDir()}, d)
 	if err != nil {
 		t.Fatal(err)
 	}
