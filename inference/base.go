@@ -39,7 +39,7 @@ type Base struct {
 
 	dir     fs.FS
 	model   *checkpoint.Model
-	ends    []int32           // see Ends
+	rules   rules             // of a base that generates
 	weights []nn.Param        // what the graph asks of the checkpoint
 	tensors map[string]string // their names in the file
 }
@@ -75,8 +75,10 @@ func (b *Base) open(dir fs.FS) error {
 	if v, rows := b.Text.VocabSize(), b.Facts().Vocab; v > rows {
 		return fmt.Errorf("the tokenizer has %d tokens, the model's table only %d rows: they do not belong together", v, rows)
 	}
-	if err = b.readEnds(); err != nil {
-		return err
+	if b.Generates() {
+		if err = b.readRules(dir); err != nil {
+			return err
+		}
 	}
 	b.Digest, err = b.model.Digest()
 	return err

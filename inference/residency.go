@@ -222,12 +222,15 @@ func (e *Engine) find(ctx context.Context, v adapters.Version) (*served, *Prepar
 
 // Stats are counts since the engine was made.
 type Stats struct {
-	Batches, Rows, Tokens, PaddedTokens int64
+	Batches, Rows, Tokens, PaddedTokens int64 // of what is scored
+	Steps, StepRows, StepPadded         int64 // of what is written: steps, their texts, and their rows
+	Prompts, Written                    int64 // tokens read and written
 	Waiting                             int
 }
 
 // Stats gives the counts.
 func (e *Engine) Stats() Stats {
 	return Stats{Batches: e.stats.batches.Load(), Rows: e.stats.rows.Load(), Tokens: e.stats.tokens.Load(),
-		PaddedTokens: e.stats.padded.Load(), Waiting: e.queue.waiting()}
+		PaddedTokens: e.stats.padded.Load(), Steps: e.stats.steps.Load(), StepRows: e.stats.stepRows.Load(), StepPadded: e.stats.stepPadded.Load(),
+		Prompts: e.stats.prompts.Load(), Written: e.stats.written.Load(), Waiting: e.queue.waiting() + e.pen.waiting()}
 }
