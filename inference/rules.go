@@ -89,5 +89,16 @@ func (b *Base) outputs() int {
 	return b.Facts().Vocab
 }
 
+// Banned are the tokens that a text of the base must not hold.
+func (b *Base) Banned() []int32 {
+	var ids []int32
+	for _, bad := range b.rules.banned {
+		if len(bad) == 1 {
+			ids = append(ids, bad[0])
+		}
+	}
+	return ids
+}
+
 // Ends are the tokens that end a text of the base.
 func (b *Base) Ends() []int32 { return b.rules.ends }

@@ -3,7 +3,6 @@ package train
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"lorikeet/adapters/invalid"
@@ -43,7 +42,7 @@ func (a *attempt) learnt(r data.Row) ([]example, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.examples(all)
+	return a.examples(all), nil
 }
 
 // onLine says on which line of the rows the faults of err are.
@@ -82,34 +81,31 @@ func teaches(r data.Row) error {
 	return errors.Join(errs...)
 }
 
-// roles are those of a conversation's turns.
-var roles = []string{"system", "user", "assistant", "tool"}
-
-// converses reports what is wrong with a conversation to learn from.
+// converses reports what is wrong with a conversation to learn from. What comes after the
+// last answer that counts teaches nothing, and may be anything.
 func converses(messages []data.Message) error {
-	var errs []error
-	asked, answered := false, false
+	all, last := turns(messages)
+	if last < 0 {
+		return invalid.Field("messages", "hold no turn of the assistant that counts: there is nothing to learn")
+	}
+	return prompt.CheckMessages(all[:last+1], true)
+}
+
+// turns are the messages without their weights, and the place of the last answer that
+// counts, -1 where there is none.
+func turns(messages []data.Message) (all []prompt.Message, last int) {
+	all, last = make([]prompt.Message, len(messages)), -1
 	for i, m := range messages {
-		field := fmt.Sprintf("messages[%d].", i)
-		switch {
-		case !slices.Contains(roles, m.Role):
-			errs = append(errs, invalid.Field(field+"role", "%q is not a role; known: %s", m.Role, strings.Join(roles, ", ")))
-		case m.Role != "assistant":
-			asked = asked || m.Role == "user"
-		case !asked:
-			errs = append(errs, invalid.Field(field+"role", "the assistant answers before a user has asked anything"))
-		case m.Counts() == 0: // shown, not learned
-		case strings.TrimSpace(m.Content) == "":
-			errs = append(errs, invalid.Field(field+"content", "is empty: there is nothing to learn"))
-		default:
-			answered = true
+		all[i] = prompt.Message{Role: m.Role, Content: m.Content}
+		if answers(m) {
+			last = i
 		}
 	}
-	if !answered && len(errs) == 0 {
-		errs = append(errs, invalid.Field("messages", "hold no turn of the assistant that counts: there is nothing to learn"))
-	}
-	return errors.Join(errs...)
+	return all, last
 }
+
+// answers reports whether a turn is learned.
+func answers(m data.Message) bool { return m.Role == prompt.Assistant && m.Counts() > 0 }
 
 // lesson is an answer to learn, and what is asked before it.
 type lesson struct {
@@ -138,29 +134,19 @@ func (a *attempt) lesson(r data.Row) ([]lesson, error) {
 		return nil, err
 	}
 	l := lesson{prompt: p, answer: answer, shown: answer, counts: 1}
-	if p.Whole { // how an answer ends does not depend on what was asked
-		asked := []prompt.Message{{Role: "user", Content: "?"}}
-		if l.shown, err = a.shown(append(asked, prompt.Message{Role: "assistant", Content: answer})); err != nil {
-			return nil, err
-		}
+	if p.Whole { // how an answer is shown does not depend on what was asked
+		l.shown, err = a.shown([]prompt.Message{{Role: prompt.User, Content: "?"}, {Role: prompt.Assistant, Content: answer}})
 	}
-	return []lesson{l}, nil
+	return []lesson{l}, err
 }
 
 // conversation is a lesson for each turn of the assistant that counts.
 func (a *attempt) conversation(messages []data.Message) ([]lesson, error) {
-	all := make([]prompt.Message, len(messages))
-	last := 0
-	for i, m := range messages {
-		all[i] = prompt.Message{Role: m.Role, Content: m.Content}
-		if m.Role == "assistant" && m.Counts() > 0 {
-			last = i
-		}
-	}
+	all, last := turns(messages)
 	var lessons []lesson
-	var whole prompt.Prompt // what comes after the last answer teaches nothing
+	var whole string // the conversation up to the last answer
 	for i, m := range messages[:last+1] {
-		if m.Role != "assistant" || m.Counts() == 0 {
+		if !answers(m) {
 			continue
 		}
 		p, err := a.template.Prompt(prompt.Ask{Messages: all[:i]})
@@ -169,13 +155,13 @@ func (a *attempt) conversation(messages []data.Message) ([]lesson, error) {
 		}
 		l := lesson{prompt: p, answer: m.Content, shown: m.Content, counts: m.Counts()}
 		if p.Whole {
-			if whole.Text == "" {
-				if whole, err = a.template.Prompt(prompt.Ask{Messages: all[:last+1]}); err != nil {
+			if whole == "" {
+				if whole, err = a.base.Chat.Render(all[:last+1], false); err != nil {
 					return nil, err
 				}
 			}
-			var nested bool
-			if l.shown, nested = strings.CutPrefix(whole.Text, p.Text); !nested { // a template that rewrites what was said before
+			var ok bool
+			if l.shown, ok = shows(whole, p.Text, m.Content); !ok { // a template that rewrites what was said before
 				if l.shown, err = a.shown(all[:i+1]); err != nil {
 					return nil, err
 				}
@@ -186,22 +172,29 @@ func (a *attempt) conversation(messages []data.Message) ([]lesson, error) {
 	return lessons, nil
 }
 
-// shown is what a chat template puts after the prompt of a conversation's last turn,
-// which is the assistant's.
+// shown is how the base's chat template shows the answer that a conversation ends with.
+// One that opens an answer otherwise than it shows it later leaves the answer as it is.
 func (a *attempt) shown(messages []prompt.Message) (string, error) {
-	before, err := a.template.Prompt(prompt.Ask{Messages: messages[:len(messages)-1]})
+	answer := messages[len(messages)-1].Content
+	before, err := a.base.Chat.Render(messages[:len(messages)-1], true)
 	if err != nil {
 		return "", err
 	}
-	whole, err := a.template.Prompt(prompt.Ask{Messages: messages})
+	whole, err := a.base.Chat.Render(messages, false)
 	if err != nil {
 		return "", err
 	}
-	text, ok := strings.CutPrefix(whole.Text, before.Text)
-	if !ok {
-		return "", invalid.Field("template", "%s does not show an answer after its prompt: nothing can be learned with it", a.template.Name())
+	if text, ok := shows(whole, before, answer); ok {
+		return text, nil
 	}
-	return text, nil
+	return answer, nil
+}
+
+// shows is what follows a prompt in a conversation; ok is false where that is not the
+// answer, which templates may trim.
+func shows(whole, before, answer string) (text string, ok bool) {
+	text, ok = strings.CutPrefix(whole, before)
+	return text, ok && strings.Contains(text, strings.TrimSpace(answer))
 }
 
 // prefix tells a T5 which languages a translation is from and to (Raffel et al. 2020,

@@ -154,6 +154,9 @@ func (a *attempt) teachTexts(kind data.Kind) error {
 	if kind != data.Seq2Seq || a.spec.Template != "" {
 		a.taught = a.template.Name()
 	}
+	if a.taught == "chat" {
+		return a.base.Chat.Broken()
+	}
 	return nil
 }
 
@@ -245,13 +248,13 @@ func (a *attempt) family() model {
 	rate, pad := a.spec.Hyperparameters.Dropout, a.base.Text.PadID()
 	switch {
 	case a.base.Seq2Seq != nil:
-		m := translator{arch: a.base.Seq2Seq, pad: pad, source: a.maxLength(), target: a.maxTarget()}
+		m := translator{arch: a.base.Seq2Seq, pad: pad, source: a.maxLength(), target: a.maxTarget(), banned: a.base.Banned()}
 		if rate != nil {
 			m.arch = m.arch.WithDropout(*rate)
 		}
 		return m
 	case a.base.Causal != nil:
-		m := speaker{arch: a.base.Causal, pad: pad, limit: a.maxLength()}
+		m := speaker{arch: a.base.Causal, pad: pad, limit: a.maxLength(), banned: a.base.Banned()}
 		if rate != nil {
 			m.arch = m.arch.WithDropout(*rate)
 		}

@@ -4,14 +4,13 @@ import (
 	"slices"
 	"strings"
 
-	"lorikeet/adapters/invalid"
 	"lorikeet/inference/text"
 )
 
 // examples encodes lessons of one row. For an encoder-decoder each is an example: it has
 // one target. For a decoder the answers of a conversation are learned from one text,
 // unless the template shows an earlier answer otherwise once it is history.
-func (a *attempt) examples(all []lesson) ([]example, error) {
+func (a *attempt) examples(all []lesson) []example {
 	var examples []example
 	for len(all) > 0 {
 		n := 1
@@ -23,13 +22,9 @@ func (a *attempt) examples(all []lesson) ([]example, error) {
 			all = all[1:]
 			continue
 		}
-		e, err := a.sequence(all[:n])
-		if err != nil {
-			return nil, err
-		}
-		examples, all = append(examples, e), all[n:]
+		examples, all = append(examples, a.sequence(all[:n])), all[n:]
 	}
-	return examples, nil
+	return examples
 }
 
 // pair encodes for an encoder-decoder: the prompt for the one, the answer with the end
@@ -60,7 +55,7 @@ func (a *attempt) source(l lesson) text.Encoding {
 // sequence encodes for a decoder: one text, of which the answers and what ends them are
 // learned. The ids are those of the whole text, as transformers has them, but where a
 // token would join an answer to what stands around it.
-func (a *attempt) sequence(all []lesson) (example, error) {
+func (a *attempt) sequence(all []lesson) example {
 	w := weaver{t: a.base.Text, whole: all[0].prompt.Whole, text: all[0].prompt.Text + all[0].shown}
 	var e example
 	for i, l := range all {
@@ -69,9 +64,6 @@ func (a *attempt) sequence(all []lesson) (example, error) {
 			answer = strings.TrimSpace(answer)
 		}
 		begin, at := len(l.prompt.Text), strings.Index(l.shown, answer)
-		if at < 0 {
-			return e, invalid.Field("template", "%s changes the answer %.40q: it cannot be learned", a.template.Name(), l.answer)
-		}
 		e.add(w.upTo(begin), 0)
 		e.prompt, e.answer = slices.Clone(e.tokens.IDs), l.answer
 		e.add(w.upTo(begin+at+len(answer)), l.counts)
@@ -89,7 +81,7 @@ func (a *attempt) sequence(all []lesson) (example, error) {
 		}
 	}
 	e.fit(a.maxLength(), a.base.Text)
-	return e, nil
+	return e
 }
 
 // ending counts the tokens after an answer that belong to it: up to an end token, before

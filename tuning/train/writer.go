@@ -37,6 +37,7 @@ type translator struct {
 	arch           arch.Seq2Seq // with the run's dropout
 	pad            int32
 	source, target int // the longest there are, tokens
+	banned         []int32
 }
 
 func (m translator) pack(rows []example, n int) batch {
@@ -74,9 +75,10 @@ func (m translator) predict(p *nn.Pass, s size) *Node {
 
 // speaker learns to go on with a text: a decoder alone.
 type speaker struct {
-	arch  arch.Causal // with the run's dropout
-	pad   int32
-	limit int // longest prompt and answer, tokens
+	arch   arch.Causal // with the run's dropout
+	pad    int32
+	limit  int // longest prompt and answer, tokens
+	banned []int32
 }
 
 func (m speaker) pack(rows []example, n int) batch {
