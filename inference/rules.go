@@ -100,5 +100,9 @@ func (b *Base) Banned() []int32 {
 	return ids
 }
 
+// ForcesEnd reports whether a text that reaches its limit ends there with an end token,
+// which takes the place of its last.
+func (b *Base) ForcesEnd() bool { return len(b.rules.forced) > 0 }
+
 // Ends are the tokens that end a text of the base.
 func (b *Base) Ends() []int32 { return b.rules.ends }

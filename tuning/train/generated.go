@@ -38,7 +38,7 @@ func (a *attempt) scoreTexts(ctx context.Context, got [][]float32) (loss float64
 func (a *attempt) answers(ctx context.Context) (texts, refs []string, err error) {
 	n := a.generateRows()
 	for rows := range slices.Chunk(a.held[:min(n, len(a.held))], evalBatch) {
-		ids, err := a.loop.greedy(ctx, rows, min(evalBatch, n), a.maxTarget(), a.base.Ends())
+		ids, err := a.loop.greedy(ctx, rows, min(evalBatch, n), a.written(a.maxTarget()), a.base.Ends())
 		if err != nil {
 			return nil, nil, err
 		}
@@ -48,6 +48,14 @@ func (a *attempt) answers(ctx context.Context) (texts, refs []string, err error)
 		}
 	}
 	return texts, refs, nil
+}
+
+// written is how many tokens an answer of up to most has at most before its end.
+func (a *attempt) written(most int) int {
+	if a.base.ForcesEnd() {
+		return most - 1
+	}
+	return most
 }
 
 // generateRows is how many of the rows held back are answered in full.

@@ -336,15 +336,18 @@ func (a *attempt) learns(name string) bool {
 
 // saves reports whether one of the base's weights learns beside the factors.
 func (a *attempt) saves(name string) bool {
-	path := name[:strings.LastIndexByte(name, '.')]
-	return slices.Contains(a.ranks.Saved, path)
+	return slices.Contains(a.ranks.Saved, moduleOf(name))
 }
+
+// moduleOf is the module that a weight is of; "" is the model, which has a few of its own
+// (a Marian's final_logits_bias).
+func moduleOf(weight string) string { return weight[:max(0, strings.LastIndexByte(weight, '.'))] }
 
 // first is the value a parameter starts from: the base's, or for what the base does
 // not have (factors, a new head) the reference's initialisation.
 func (a *attempt) first(p nn.Param) ([]float32, error) {
 	if p.Role == nn.Weight {
-		m, head := a.base.Layout.Find(p.Name[:strings.LastIndexByte(p.Name, '.')])
+		m, head := a.base.Layout.Find(moduleOf(p.Name))
 		head = head && m.Kind == adapters.Head
 		if !head || a.keepHead || !m.Labels && a.base.Has(p.Name) {
 			return a.base.Value(p)
