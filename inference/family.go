@@ -39,7 +39,7 @@ func (b *Base) Facts() arch.Facts {
 	switch {
 	case b.Seq2Seq != nil:
 		f := b.Seq2Seq.Facts()
-		return arch.Facts{Family: f.Family, MaxLength: f.MaxLength, Vocab: f.Vocab, Layers: f.Layers, Targets: f.Targets}
+		return arch.Facts{Family: f.Family, MaxLength: f.MaxLength, Vocab: f.Vocab, Hidden: f.Heads * f.HeadDim, Layers: f.Layers, Targets: f.Targets}
 	case b.Causal != nil:
 		return b.Causal.Facts()
 	}
