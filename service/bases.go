@@ -67,7 +67,7 @@ func (s *shelf) open(ctx context.Context, name string) (*inference.Base, error) 
 
 // modelFile picks what is needed of a model's repository.
 func modelFile(name string) bool {
-	if strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".safetensors.index.json") || name == "config.json" {
+	if strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".safetensors.index.json") || name == "config.json" || name == "generation_config.json" {
 		return !strings.Contains(name, "/")
 	}
 	for _, f := range inference.TokenizerFiles {

@@ -110,7 +110,7 @@ func (a *attempt) exportFull() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{"generation_config.json", "chat_template.jinja"}, inference.TokenizerFiles...) {
+	for _, name := range append([]string{"generation_config.json"}, inference.TokenizerFiles...) {
 		b, err := fs.ReadFile(a.base.Folder(), name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
