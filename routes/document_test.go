@@ -117,6 +117,7 @@ func compareBody(t *testing.T, o operation, op *openapi3.Operation) {
 var special = map[reflect.Type]reflect.Type{
 	reflect.TypeFor[submission]():     reflect.TypeFor[job](),
 	reflect.TypeFor[eventFeed]():      nil,
+	reflect.TypeFor[writing]():        reflect.TypeFor[generation](),
 	reflect.TypeFor[storedFile]():     nil,
 	reflect.TypeFor[static]():         nil,
 	reflect.TypeFor[redirect]():       nil,
