@@ -52,6 +52,8 @@ func (s *stopStrings) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &list); err != nil {
 			return err
 		}
+	case 'n': // null is "not given"
+		return nil
 	default:
 		return &invalid.Fault{Reason: "must be a string or a list of strings"}
 	}

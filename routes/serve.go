@@ -45,7 +45,7 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer stop()
 	// Texts still being written then are told so, rather than cut off.
-	last := time.AfterFunc(patience-min(patience/10, 2*time.Second), h.hurry)
+	last := time.AfterFunc(patience-min(patience/2, 2*time.Second), h.hurry)
 	defer last.Stop()
 	err := server.Shutdown(grace)
 	if err != nil {
