@@ -18,6 +18,7 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/checkpoint"
+	"lorikeet/inference/gguf"
 	"lorikeet/inference/nn"
 	"lorikeet/inference/prompt"
 	"lorikeet/inference/text"
@@ -48,8 +49,13 @@ type Base struct {
 var sketch = sync.OnceValues(func() (compute.Backend, error) { return compute.NewWithConfig("go:ops_sequential") })
 
 // OpenBase reads the folder's configuration, tokenizer and list of tensors, and
-// checks strictly, both ways, that graph and checkpoint agree.
+// checks strictly, both ways, that graph and checkpoint agree. The folder may hold one
+// GGUF file instead, or be a gguf.Folder.
 func OpenBase(name, source string, dir fs.FS) (*Base, error) {
+	dir, err := gguf.Unfold(dir)
+	if err != nil {
+		return nil, fmt.Errorf("base %s: %w", name, err)
+	}
 	model, err := checkpoint.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("base %s: %w", name, err)

@@ -67,12 +67,15 @@ func (r rig) generate(t *testing.T, q inference.GenerateRequest) inference.Gener
 func TestTextsThatShareABatchAreWrittenAsEachAlone(t *testing.T) {
 	devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
 		for name, dir := range writers {
+			if name == "t5" && backend.Name() != devicetest.Go(t).Name() {
+				continue // each of its graphs takes a second to compile there
+			}
 			r := author(t, backend, dir(t))
 			r.add(t, "small", 1, 3)
 			r.add(t, "large", 2, 13)
 			var asked []inference.GenerateRequest
 			for i, adapter := range []string{"", "small", "large", "small", "", "large", "small"} {
-				q := ask(strings.Repeat("a word ", 1+i), adapter, 6+7*i)
+				q := ask(strings.Repeat("a ", 1+i), adapter, 6+5*i)
 				switch i {
 				case 2:
 					q.NumBeams = 3
