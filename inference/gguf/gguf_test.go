@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -161,5 +162,23 @@ func TestUnfold(t *testing.T) {
 				t.Errorf("%s, %v", b, err)
 			}
 		})
+	}
+}
+
+// TestRopeFactors recognises the factors that transformers makes of a configuration.
+func TestRopeFactors(t *testing.T) {
+	b, err := open(t, "rope.gguf").Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c struct {
+		Scaling map[string]any `json:"rope_scaling"`
+	}
+	if err := json.Unmarshal(b, &c); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192.0}
+	if !maps.Equal(c.Scaling, want) {
+		t.Errorf("%v; want %v", c.Scaling, want)
 	}
 }

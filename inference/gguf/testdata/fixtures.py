@@ -187,10 +187,27 @@ def kinds_file():
     finish(w)
 
 
+def rope_file():
+    """The factors of the wave lengths that LLaMA 3.2 1B is converted with."""
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    config = transformers.LlamaConfig(hidden_size=2048, num_attention_heads=32, num_key_value_heads=8, head_dim=64, max_position_embeddings=131072,
+                                      rope_parameters={"rope_theta": 500000.0, "rope_type": "llama3", "factor": 32.0, "low_freq_factor": 1.0,
+                                                       "high_freq_factor": 4.0, "original_max_position_embeddings": 8192})
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    plain = 1 / 500000.0 ** (torch.arange(0, 64, 2, dtype=torch.float32) / 64)
+    w = gguf.GGUFWriter(here / "rope.gguf", "llama")
+    config.num_hidden_layers, config.vocab_size = 1, 1
+    add_config(w, config)
+    w.add_tensor("rope_freqs.weight", (plain / scaled).numpy().astype(np.float32))
+    finish(w)
+
+
 warnings.simplefilter("ignore")
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 kinds_file()
+rope_file()
 sentencepiece_file()
 digits = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
 model_file("smollm", "llama", byte_level(digits), "smollm", tie_word_embeddings=True)
