@@ -40,6 +40,7 @@ type Base struct {
 
 	dir     fs.FS
 	model   *checkpoint.Model
+	rules   rules             // of a base that generates
 	weights []nn.Param        // what the graph asks of the checkpoint
 	tensors map[string]string // their names in the file
 }
@@ -79,6 +80,11 @@ func (b *Base) open(dir fs.FS) error {
 	}
 	if v, rows := b.Text.VocabSize(), b.Facts().Vocab; v > rows {
 		return fmt.Errorf("the tokenizer has %d tokens, the model's table only %d rows: they do not belong together", v, rows)
+	}
+	if b.Generates() {
+		if err = b.readRules(dir); err != nil {
+			return err
+		}
 	}
 	b.Digest, err = b.model.Digest()
 	return err
