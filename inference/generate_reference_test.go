@@ -123,6 +123,10 @@ func TestTextsAgreeWithTransformers(t *testing.T) {
 	for _, name := range []string{"t5", "t5-v5-unscaled", "flan-t5", "mt5", "marian", "llama", "llama3-tied", "qwen2"} {
 		t.Run(name, func(t *testing.T) {
 			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
+				compiled := backend.Name() != devicetest.Go(t).Name()
+				if compiled && name != "t5" && name != "llama3-tied" {
+					return // a graph takes a second to compile; the Go backend shows this one
+				}
 				a := openAuthor(t, name, backend)
 				raw, err := os.ReadFile(filepath.Join(a.dir, "expected.json"))
 				if err != nil {
@@ -137,6 +141,9 @@ func TestTextsAgreeWithTransformers(t *testing.T) {
 				}
 				prompts, width := a.prompts(t)
 				for _, mode := range slices.Sorted(maps.Keys(expected.Batch)) {
+					if compiled && mode != "greedy" && mode != "beam4" {
+						continue
+					}
 					a.compare(t, mode, expected.Batch[mode], prompts, width, same(nil, len(prompts)))
 					a.compare(t, mode+" alone", expected.Row0[mode], prompts[:1], len(prompts[0]), same(nil, 1))
 				}
@@ -148,6 +155,9 @@ func TestTextsAgreeWithTransformers(t *testing.T) {
 				for _, n := range slices.Sorted(maps.Keys(single)) {
 					name, _, _ := strings.Cut(n, ":") // "all-r8:beam4"
 					all[name] = a.prepare(t, name)
+					if compiled {
+						continue // the mixed batch has them all
+					}
 					a.compare(t, n, single[n], prompts, width, same(all[name], len(prompts)))
 				}
 				with := make([]*Prepared, len(prompts))

@@ -126,7 +126,7 @@ func (e *Engine) newWriter(s *served, slots int, sig string) (*writer, error) {
 
 // measure reads a prompt twice and gives tokens a second.
 func (w *writer) measure() (float64, error) {
-	length := upTo(1, w.limit)
+	length := readable(1, w.limit)
 	s, err := w.scripts.read(1, length, nil)
 	if err != nil {
 		return 0, err

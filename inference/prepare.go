@@ -29,7 +29,7 @@ type Prepared struct {
 
 // Prepare turns an adapter's files into rows of the bank.
 func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error) {
-	p := &Prepared{Ref: ref, Pages: max(1, (a.Rank()+nn.PageRank-1)/nn.PageRank), rows: map[string][]float32{}}
+	p := &Prepared{Ref: ref, Template: a.Meta.Template, Pages: max(1, (a.Rank()+nn.PageRank-1)/nn.PageRank), rows: map[string][]float32{}}
 	p.Profile = nn.Profile{Pages: p.Pages, Targets: map[string]bool{}}
 	heads := false
 	for _, m := range b.Layout {

@@ -14,6 +14,7 @@ import (
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/safetensors"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/prompt"
 )
 
 // Import is an adapter that comes from outside: the two files of a PEFT folder.
@@ -72,7 +73,7 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 		labels = s.base.Facts().Labels
 	}
 	v = adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
-		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels,
+		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels, Template: a.Meta.Template,
 		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
 		Metrics: in.Metrics, Source: in.Source, CreatedAt: time.Now()}
 	if in.Once {
@@ -97,6 +98,9 @@ func (e *Engine) check(b *Base, a *adapters.Adapter) (*Prepared, error) {
 	}
 	if !sameRepository(a.Config.BaseModel, b.Source) {
 		return nil, fmt.Errorf("%w: base_model_name_or_path is %q, base %s was loaded from %q", ErrWrongBase, a.Config.BaseModel, b.Name, b.Source)
+	}
+	if _, err := prompt.Named(a.Meta.Template, b.Chat); err != nil {
+		return nil, fmt.Errorf("%s: %w", adapters.WeightsFile, err)
 	}
 	p, err := b.Prepare(adapters.Ref{}, a)
 	if err != nil {

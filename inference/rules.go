@@ -89,5 +89,20 @@ func (b *Base) outputs() int {
 	return b.Facts().Vocab
 }
 
+// Banned are the tokens that a text of the base must not hold.
+func (b *Base) Banned() []int32 {
+	var ids []int32
+	for _, bad := range b.rules.banned {
+		if len(bad) == 1 {
+			ids = append(ids, bad[0])
+		}
+	}
+	return ids
+}
+
+// ForcesEnd reports whether a text that reaches its limit ends there with an end token,
+// which takes the place of its last.
+func (b *Base) ForcesEnd() bool { return len(b.rules.forced) > 0 }
+
 // Ends are the tokens that end a text of the base.
 func (b *Base) Ends() []int32 { return b.rules.ends }

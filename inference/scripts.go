@@ -56,7 +56,7 @@ func (g *scripts) cover(ctx context.Context, limit int, report func(done, total 
 	var todo []func() error
 	for _, p := range g.profiles() {
 		todo = append(todo, func() error { _, err := g.compileStep(first, p); return err },
-			func() error { _, err := g.compileRead(1, upTo(1, limit), p); return err })
+			func() error { _, err := g.compileRead(1, readable(1, limit), p); return err })
 	}
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))

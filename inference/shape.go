@@ -31,23 +31,26 @@ func (r room) most(s room) room {
 	return room{max(r.rows, s.rows), max(r.length, s.length), max(r.source, s.source)}
 }
 
-// rowSteps are the sizes of a batch. Few: a graph is compiled for each.
-var rowSteps = []int{1, 2, 4, 8, 16, 32}
+// rowSteps are the sizes of a batch. They are few, as are the lengths of a room: a
+// graph is compiled for each.
+var rowSteps = []int{1, 8, 32}
 
-// upTo rounds n up to the next of a few lengths, 64, 128, 512, 2048 and so on, at most
-// limit.
-func upTo(n, limit int) int {
-	for _, l := range []int{64, 128, 512} {
-		if n <= l {
-			return min(l, limit)
-		}
-	}
-	l := 2048
+// upTo rounds the length of a room up: 64, 256, 1024 and so on, at most limit.
+func upTo(n, limit int) int { return stepped(n, 64, 4, limit) }
+
+// readable rounds the length of prompts that are read together up.
+func readable(n, limit int) int { return stepped(n, 32, 2, limit) }
+
+func stepped(n, first, times, limit int) int {
+	l := first
 	for l < n {
-		l *= 2
+		l *= times
 	}
 	return min(l, limit)
 }
+
+// readSteps are how many prompts are read at once.
+var readSteps = []int{1, 4}
 
 // rowsFor rounds a number of rows up.
 func rowsFor(n int) int {

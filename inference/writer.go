@@ -262,10 +262,10 @@ func (w *writer) admit() error {
 	}
 	// Prompts of like length are read together.
 	for len(joining) > 0 {
-		length := upTo(len(joining[0].prompt), w.limit)
+		length := readable(len(joining[0].prompt), w.limit)
 		var batch, rest []*draft
 		for _, d := range joining {
-			if upTo(len(d.prompt), w.limit) == length && len(batch)*length < w.engine.MaxBatchTokens {
+			if readable(len(d.prompt), w.limit) == length && len(batch) < readSteps[len(readSteps)-1] {
 				batch = append(batch, d)
 			} else {
 				rest = append(rest, d)
@@ -284,7 +284,9 @@ func (w *writer) need() room {
 	var r room
 	for _, d := range w.live {
 		r.rows += d.beams
-		r.source = max(r.source, d.room(w.reads()).source)
+		if w.reads() {
+			r.source = max(r.source, readable(len(d.prompt), w.limit))
+		}
 		switch {
 		case len(d.rows) > 0:
 			for _, row := range d.rows {
@@ -293,7 +295,7 @@ func (w *writer) need() room {
 		case w.reads():
 			r.length = max(r.length, 1)
 		default: // the prompt is read in a padded shape
-			r.length = max(r.length, upTo(len(d.prompt), w.limit), min(len(d.prompt)+1, w.limit))
+			r.length = max(r.length, readable(len(d.prompt), w.limit), min(len(d.prompt)+1, w.limit))
 		}
 	}
 	return r
@@ -316,12 +318,13 @@ func (w *writer) fit() error {
 	if err := w.moveTo(goal); err != nil {
 		return err
 	}
+	if w.engine.Eager {
+		return nil
+	}
 	// The sizes that come next, before somebody waits for them.
-	larger := []room{goal, goal, goal}
-	larger[0].rows = min(2*goal.rows, rowSteps[len(rowSteps)-1])
-	larger[1].length = upTo(goal.length+1, w.limit)
-	larger[2].rows, larger[2].length = larger[0].rows, larger[1].length
-	for _, r := range append(larger, need) {
+	taller, longer := goal, goal
+	taller.rows, longer.length = rowsFor(min(goal.rows+1, rowSteps[len(rowSteps)-1])), upTo(goal.length+1, w.limit)
+	for _, r := range []room{need, taller, longer} {
 		if w.scripts.bytes(r) <= w.budget {
 			w.scripts.prepare(r, w.profile())
 		}
