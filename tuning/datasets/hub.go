@@ -56,11 +56,12 @@ func (s *Service) fromHub(ctx context.Context, field string, src *tuning.Source,
 
 // find settles which files are the split's.
 func (r *repository) find(ctx context.Context, config, split string) error {
+	main := r.ref.Revision == "" || r.ref.Revision == "main"
 	listed, err := r.list(ctx)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(listed, readable) && (r.ref.Revision == "" || r.ref.Revision == "main") {
+	if main && !slices.ContainsFunc(listed, readable) {
 		return r.convertedByTheHub(ctx, listed, config, split)
 	}
 	var c card
@@ -104,28 +105,22 @@ func (r *repository) convertedByTheHub(ctx context.Context, found []string, conf
 	return nil
 }
 
-// list gives the names of all files. The hub's client lists them by asking which are
-// wanted; here none is.
+// list gives the names of all files. What is fetched later is of the same commit.
 func (r *repository) list(ctx context.Context) ([]string, error) {
-	var listed []string
-	_, _, err := r.hub.Fetch(ctx, r.ref, func(file string) bool {
-		listed = append(listed, file)
-		return false
-	})
-	if len(listed) == 0 && err != nil {
-		return nil, fmt.Errorf("%s: %w", r.field, err)
-	}
-	return listed, nil
-}
-
-// fetch makes files local, and gives their paths. What is fetched later is of the same
-// commit.
-func (r *repository) fetch(ctx context.Context, files ...string) ([]string, error) {
-	dir, commit, err := r.hub.Fetch(ctx, r.ref, func(file string) bool { return slices.Contains(files, file) })
+	listed, commit, err := r.hub.List(ctx, r.ref)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.field, err)
 	}
 	r.ref.Revision = commit
+	return listed, nil
+}
+
+// fetch makes files local, and gives their paths.
+func (r *repository) fetch(ctx context.Context, files ...string) ([]string, error) {
+	dir, _, err := r.hub.Fetch(ctx, r.ref, func(file string) bool { return slices.Contains(files, file) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.field, err)
+	}
 	paths := make([]string, len(files))
 	for i, f := range files {
 		paths[i] = filepath.Join(dir, filepath.FromSlash(f))

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,12 +123,25 @@ type fakeHub struct {
 	err   error
 }
 
+func (h fakeHub) List(_ context.Context, r hub.Ref) ([]string, string, error) {
+	if h.err != nil {
+		return nil, "", h.err
+	}
+	if r.Revision == conversion {
+		return nil, "", fmt.Errorf("%w: no such branch", hub.ErrNotFound)
+	}
+	return slices.Sorted(maps.Keys(h.files)), "c0ffee", nil
+}
+
 func (h fakeHub) Fetch(_ context.Context, r hub.Ref, want func(string) bool) (string, string, error) {
 	if h.err != nil {
 		return "", "", h.err
 	}
 	if !r.Dataset {
 		return "", "", errors.New("asked for a model")
+	}
+	if r.Revision != "c0ffee" {
+		return "", "", errors.New("asked for another commit than was listed")
 	}
 	found := false
 	for name, text := range h.files {
