@@ -89,7 +89,7 @@ func (w *writer) numbered(format, name string) (i int, err error) {
 
 // read reads prompts of up to length tokens and puts them into free rows.
 func (w *writer) read(batch []*draft, length int) error {
-	s, err := w.scripts.read(readSteps[min(1, len(batch)-1)], length, w.profile())
+	s, err := w.scripts.read(readSteps[min(1, len(batch)-1)], length, w.profile(w.live))
 	if err != nil {
 		return err
 	}
