@@ -118,7 +118,7 @@ func (e *Engine) newWriter(s *served, slots int, sig string) (*writer, error) {
 	defer e.mu.Unlock()
 	w.scripts = e.scripts[sig]
 	if w.scripts == nil {
-		w.scripts = newScripts(e, f, slots)
+		w.scripts = newScripts(e, f, s.base.Layout, slots)
 		e.scripts[sig] = w.scripts
 	}
 	return w, nil

@@ -109,8 +109,27 @@ func (e *Engine) check(b *Base, a *adapters.Adapter) (*Prepared, error) {
 	if p.Pages >= e.Slots {
 		return nil, invalid.Field("r", "rank %d takes %d slots of rank %d, the bank has %d (see --slots)", a.Rank(), p.Pages, nn.PageRank, e.Slots-1)
 	}
-	return p, nil
+	return p, e.writable(b, p)
 }
+
+// writable refuses what a base that writes texts has no room or graph for.
+func (e *Engine) writable(b *Base, p *Prepared) error {
+	if p.Profile.Embed && b.Seq2Seq != nil {
+		return invalid.Field("target_modules", "names the embedding that encoder and decoder of %s share; factors there are not served", b.Name)
+	}
+	if !p.Profile.Heads {
+		return nil
+	}
+	for _, m := range b.Layout {
+		if n := 4 * int64(e.Slots) * int64(m.In) * int64(m.Out); m.Kind == adapters.Output && n > maxOutputBank {
+			return invalid.Field("modules_to_save", "has %s, %d by %d: a copy for each of the %d slots would take %d MiB, at most %d are held (see --slots)",
+				m.Path, m.In, m.Out, e.Slots, n>>20, maxOutputBank>>20)
+		}
+	}
+	return nil
+}
+
+const maxOutputBank = 1 << 30
 
 // sameRepository compares two hub repositories, when both are known to be such. A
 // local path proves nothing either way.

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 	"golang.org/x/sync/errgroup"
 
+	"lorikeet/adapters"
 	"lorikeet/inference/nn"
 )
 
@@ -19,6 +20,7 @@ import (
 type scripts struct {
 	backend compute.Backend
 	family  family
+	layout  adapters.Layout
 	slots   int // of the bank; 0: no adapters
 	pages   int // of the widest profile
 	want    chan<- func()
@@ -28,10 +30,11 @@ type scripts struct {
 	reads  []*script
 	others map[string]*nn.Program // insert and move: cheap to compile, and exact
 	wanted map[string]bool
+	failed map[string]bool // of those that were wanted
 }
 
-func newScripts(e *Engine, f family, slots int) *scripts {
-	return &scripts{backend: e.Backend, family: f, slots: slots, pages: e.pages(), want: e.want, others: map[string]*nn.Program{}, wanted: map[string]bool{}}
+func newScripts(e *Engine, f family, layout adapters.Layout, slots int) *scripts {
+	return &scripts{backend: e.Backend, family: f, layout: layout, slots: slots, pages: e.pages(), want: e.want, others: map[string]*nn.Program{}, wanted: map[string]bool{}, failed: map[string]bool{}}
 }
 
 // script is a step for a room, or a read of rows prompts of length tokens.
@@ -58,6 +61,11 @@ func (g *scripts) cover(ctx context.Context, limit int, report func(done, total 
 		todo = append(todo, func() error { _, err := g.compileStep(first, p); return err },
 			func() error { _, err := g.compileRead(1, readable(1, limit), p); return err })
 	}
+	n := readable(1, limit)
+	todo = append(todo, func() error {
+		_, err := g.other(insertName(1, n, first), insert(g.family, 1, n, first))
+		return err
+	})
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))
 	var mu sync.Mutex
@@ -81,12 +89,30 @@ func (g *scripts) cover(ctx context.Context, limit int, report func(done, total 
 	return workers.Wait()
 }
 
-// profiles are bare, and wide where there are adapters.
+// insertName names the insert of a read into a room.
+func insertName(n, length int, r room) string { return fmt.Sprintf("insert_%dx%d_%s", n, length, r) }
+
+// profiles are what is compiled at start: bare, and wide unless its slots for every
+// module of the model would take too much memory. Then each set of modules that
+// adapters target gets graphs, and slots, when it is first asked for.
 func (g *scripts) profiles() []*nn.Profile {
-	if w := g.wide(); w != nil {
+	if w := g.wide(); w != nil && g.bankBytes() <= maxWideBank {
 		return []*nn.Profile{nil, w}
 	}
 	return []*nn.Profile{nil}
+}
+
+const maxWideBank = 256 << 20
+
+// bankBytes is what factors for every module take in the bank.
+func (g *scripts) bankBytes() int64 {
+	var n int64
+	for _, m := range g.layout {
+		if m.Kind == adapters.Linear {
+			n += 4 * int64(g.slots) * nn.PageRank * int64(m.In+m.Out)
+		}
+	}
+	return n
 }
 
 func (g *scripts) firstRoom(limit int) room {
@@ -196,11 +222,12 @@ func (g *scripts) read(n, length int, profile *nn.Profile) (*script, error) {
 	return best, nil
 }
 
-// prepare asks for a step before it is needed.
-func (g *scripts) prepare(r room, profile *nn.Profile) {
-	if g.find(&g.steps, func(have room) bool { return have == r }, profile) == nil {
-		g.ask(fmt.Sprint("step", r, key(profile)), func() error { _, err := g.compileStep(r, profile); return err })
+// prepare asks for a step before it is needed, and reports whether it will come.
+func (g *scripts) prepare(r room, profile *nn.Profile) bool {
+	if g.find(&g.steps, func(have room) bool { return have == r }, profile) != nil {
+		return true
 	}
+	return g.ask(fmt.Sprint("step", r, key(profile)), func() error { _, err := g.compileStep(r, profile); return err })
 }
 
 // ready gives the cheapest room of which a step is compiled.
@@ -212,17 +239,25 @@ func (g *scripts) ready(need room, profile *nn.Profile) (room, bool) {
 	return best.room, true
 }
 
-// ask queues a compilation.
-func (g *scripts) ask(name string, compile func() error) {
+// ask queues a compilation, and reports whether it is coming.
+func (g *scripts) ask(name string, compile func() error) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.wanted[name] || len(g.wanted) >= maxTight {
-		return
+		return g.wanted[name] && !g.failed[name]
 	}
 	select {
-	case g.want <- func() { _ = compile() }: // without it what is ready is used, or it is compiled when it must be there
+	case g.want <- func() {
+		if err := compile(); err != nil { // whoever cannot do without it compiles again, and tells
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.failed[name] = true
+		}
+	}:
 		g.wanted[name] = true
+		return true
 	default:
+		return false
 	}
 }
 

@@ -151,12 +151,29 @@ func (w *writer) take() []*draft {
 		if with.rows > rowSteps[len(rowSteps)-1] || w.scripts.bytes(w.rounded(with)) > w.budget && with.rows > w.waiting[n].beams {
 			break
 		}
+		if len(w.live) > 0 && !w.compiled(slices.Concat(w.live, w.waiting[:n+1])) {
+			break
+		}
 		need = with
 		n++
 	}
 	joining := slices.Clone(w.waiting[:n])
 	w.waiting = slices.Delete(w.waiting, 0, n)
 	return joining
+}
+
+// compiled reports whether there is a step for these texts together, and asks for it
+// where there is none: those at work do not stand still for a compiler, it is the new
+// one that waits.
+func (w *writer) compiled(texts []*draft) bool {
+	if w.engine.Eager {
+		return true
+	}
+	need, profile := w.rounded(w.need(texts)), w.profile(texts)
+	if _, ok := w.scripts.ready(need, profile); ok {
+		return true
+	}
+	return !w.scripts.prepare(need, profile)
 }
 
 // maxJoin is how many prompts are read in one round, so that texts at work do not
@@ -279,10 +296,10 @@ func (w *writer) admit() error {
 	return nil
 }
 
-// need is the room for the texts at work and their next token.
-func (w *writer) need() room {
+// need is the room for texts and their next token.
+func (w *writer) need(texts []*draft) room {
 	var r room
-	for _, d := range w.live {
+	for _, d := range texts {
 		r.rows += d.beams
 		if w.reads() {
 			r.source = max(r.source, readable(len(d.prompt), w.limit))
@@ -304,12 +321,12 @@ func (w *writer) need() room {
 // fit grows the room where it is too small for the texts at work, and leaves one that
 // has become far too large.
 func (w *writer) fit() error {
-	need := w.rounded(w.need())
+	need := w.rounded(w.need(w.live))
 	if w.room.holds(need) && w.room.size() <= 4*need.size() {
 		return nil
 	}
 	goal := need
-	if ready, ok := w.scripts.ready(need, w.profile()); ok && ready.size() <= 4*need.size() {
+	if ready, ok := w.scripts.ready(need, w.profile(w.live)); ok && ready.size() <= 4*need.size() {
 		goal = ready
 	}
 	if goal == w.room {
@@ -326,16 +343,16 @@ func (w *writer) fit() error {
 	taller.rows, longer.length = rowsFor(min(goal.rows+1, rowSteps[len(rowSteps)-1])), upTo(goal.length+1, w.limit)
 	for _, r := range []room{need, taller, longer} {
 		if w.scripts.bytes(r) <= w.budget {
-			w.scripts.prepare(r, w.profile())
+			w.scripts.prepare(r, w.profile(w.live))
 		}
 	}
 	return nil
 }
 
-// profile is what the adapters of the texts at work need.
-func (w *writer) profile() *nn.Profile {
+// profile is what the adapters of texts need.
+func (w *writer) profile(texts []*draft) *nn.Profile {
 	var all []*Prepared
-	for _, d := range w.live {
+	for _, d := range texts {
 		if d.adapter != nil {
 			all = append(all, d.adapter)
 		}

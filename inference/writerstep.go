@@ -21,7 +21,7 @@ func (w *writer) step() error {
 	if err := w.fit(); err != nil {
 		return err
 	}
-	s, err := w.scripts.step(w.room, w.profile())
+	s, err := w.scripts.step(w.room, w.profile(w.live))
 	if err != nil {
 		return err
 	}

@@ -87,9 +87,9 @@ func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVer
 }
 
 // list is s, but never null in JSON.
-func list(s []string) []string {
+func list[T any](s []T) []T {
 	if s == nil {
-		return []string{}
+		return []T{}
 	}
 	return s
 }

@@ -25,6 +25,8 @@ type inputPair struct {
 func (in *inputs) UnmarshalJSON(data []byte) error {
 	*in = nil
 	switch first(data) {
+	case 'n': // null is "not given"
+		return nil
 	case '"':
 		one, err := oneInput(data)
 		if err != nil {

@@ -95,6 +95,8 @@ func TestTuneRefuses(t *testing.T) {
 		"what the base cannot learn":               {422, "invalid", []string{"lora.target_modules"}, "/tune/lora", `{"model":"bert","name":"a",` + rows + `,"lora":{"target_modules":["nowhere"]}}`},
 		"a misspelt dry run":                       {400, "unknown_field", []string{"dryrun"}, "/tune/lora?dryrun=true", `{"model":"bert","name":"a",` + rows + `}`},
 		"a dry run of perhaps":                     {422, "invalid", []string{"dry_run"}, "/tune/lora?dry_run=perhaps", `{"model":"bert","name":"a",` + rows + `}`},
+		"an instruction tune by halves": {422, "invalid", []string{"method", "source_lang", "hyperparameters.max_target_length", "evaluate.generate_rows"}, "/tune/instruction",
+			`{"model":"bert","name":"a","method":"prefix","source_lang":"English","hyperparameters":{"max_target_length":1},"evaluate":{"generate_rows":-1},` + rows + `}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := s.on(t)
