@@ -158,6 +158,9 @@ func TestSmolLM2(t *testing.T) {
 				t.Errorf("%q: logits differ from transformers' by %v", p.Text, d)
 			}
 		}
+		if backend.Name() == devicetest.Go(t).Name() {
+			return // minutes; the small models above write there
+		}
 		goesOn(t, serve(t, backend, b), prompts, greedy)
 	})
 }
