@@ -17,6 +17,7 @@ import (
 type walk struct {
 	dec            *json.Decoder
 	unknown, wrong []error
+	free           int // values seen where any may stand
 }
 
 func (w *walk) fault(path, format string, args ...any) {
@@ -61,7 +62,11 @@ func (w *walk) value(t reflect.Type, path string) {
 	case reflect.Slice, reflect.Array:
 		w.list(t, path, token)
 	case reflect.Interface:
+		before := w.free
 		w.skip(token)
+		if w.free++; w.free > mostFree && before <= mostFree {
+			w.fault(path, "holds too much: at most %d values may stand here", mostFree)
+		}
 	default:
 		w.scalar(t, path, token)
 	}
@@ -202,6 +207,7 @@ func (w *walk) skip(token json.Token) {
 		if err != nil {
 			return
 		}
+		w.free++
 		switch t {
 		case json.Delim('{'), json.Delim('['):
 			depth++
