@@ -36,7 +36,7 @@ var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
 // value reads one JSON value that should fit t.
 func (w *walk) value(t reflect.Type, path string) {
-	for t.Kind() == reflect.Pointer && !t.Implements(unmarshaler) {
+	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if reflect.PointerTo(t).Implements(unmarshaler) {
