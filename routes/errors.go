@@ -99,6 +99,7 @@ var failures = []failure{
 	{hub.ErrUnauthorized, http.StatusUnprocessableEntity, "hub_unauthorized", "Not allowed by the hub", "source"},
 	{hub.ErrOffline, http.StatusUnprocessableEntity, "hub_offline", "Not in the cache", "source"},
 	{hub.ErrUnavailable, http.StatusServiceUnavailable, "hub_unavailable", "Hub not reachable", ""},
+	{hub.ErrPrivate, http.StatusUnprocessableEntity, "hub_private_address", "Leads to a private address", "source"},
 	{hub.ErrCorrupt, http.StatusServiceUnavailable, "hub_corrupt", "Download is corrupt", ""},
 
 	{store.ErrNoSpace, http.StatusInsufficientStorage, "no_space", "Disk full", ""},
@@ -198,6 +199,8 @@ func detail(f failure, err error, faults []invalid.Fault) string {
 	switch {
 	case f.code == "adapter_corrupt":
 		return "the stored files of this adapter no longer match their digest; it is not served; register it again"
+	case f.code == "hub_private_address": // which name has which address in our network is not for all to know
+		return "the hub redirects this to an address that is not of the public internet, where this service does not follow"
 	case f.code == "keys_unavailable":
 		return "the keys cannot be read from the store just now; the log holds the cause under this request id"
 	case f.status == http.StatusInternalServerError:
