@@ -120,14 +120,14 @@ func tokenOf(h http.Header) (string, error) {
 
 // challenge is the WWW-Authenticate of a 401, and of a 403 for want of a scope (RFC 6750).
 func challenge(code string, wanted access.Scope) string {
-	const bearer = `Bearer realm="lorikeet"`
+	const realm = `Bearer realm="lorikeet"`
 	switch {
 	case wanted != "":
-		return fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, bearer, wanted)
+		return fmt.Sprintf(`%s, error="insufficient_scope", scope="%s"`, realm, wanted)
 	case code == "invalid_api_key":
-		return bearer + `, error="invalid_token"`
+		return realm + `, error="invalid_token"`
 	}
-	return bearer
+	return realm
 }
 
 // fromHere reports whether a request names this machine as its host. Where there are no

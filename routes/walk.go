@@ -126,16 +126,18 @@ func (w *walk) object(t reflect.Type, path string, open json.Token) {
 		key, _ := w.dec.Token()
 		name := key.(string)
 		at := join(path, brief(name))
+		field, ok := fields[name]
+		if !ok {
+			if len(w.unknown) <= maxFaults { // a suggestion costs something, and a body holds millions of names
+				w.refuse(at, "%s", unknownText("field", name, keys(fields)))
+			}
+			w.skipNext()
+			continue
+		}
 		if seen[name] {
 			w.refuse(at, "is given twice")
 		}
 		seen[name] = true
-		field, ok := fields[name]
-		if !ok {
-			w.refuse(at, "%s", unknownText("field", name, keys(fields)))
-			w.skipNext()
-			continue
-		}
 		w.value(field, at)
 	}
 	_, _ = w.dec.Token() // the closing brace
