@@ -56,12 +56,14 @@ type Meta struct {
 	BaseDigest string   // of the base it was trained on
 	Labels     []string // names of the outputs of its head
 	Problem    string   // problem_type of its head
+	Template   string   // what made the prompts it was taught; empty: nothing did
 }
 
 const (
-	metaBase    = "lorikeet.base_digest"
-	metaLabels  = "lorikeet.labels"
-	metaProblem = "lorikeet.problem_type"
+	metaBase     = "lorikeet.base_digest"
+	metaLabels   = "lorikeet.labels"
+	metaProblem  = "lorikeet.problem_type"
+	metaTemplate = "lorikeet.template"
 )
 
 // Rank is the highest rank of any module.
@@ -269,7 +271,7 @@ func (r *reader) whole(m Module) {
 
 func (r *reader) meta() {
 	meta := r.file.Metadata()
-	r.a.Meta = Meta{BaseDigest: meta[metaBase], Problem: meta[metaProblem]}
+	r.a.Meta = Meta{BaseDigest: meta[metaBase], Problem: meta[metaProblem], Template: meta[metaTemplate]}
 	if s := meta[metaLabels]; s != "" {
 		if err := json.Unmarshal([]byte(s), &r.a.Meta.Labels); err != nil {
 			r.fail("metadata %s: %v", metaLabels, err)
@@ -310,6 +312,9 @@ func (a *Adapter) Tensors() ([]safetensors.Out, map[string]string) {
 	}
 	if a.Meta.Problem != "" {
 		meta[metaProblem] = a.Meta.Problem
+	}
+	if a.Meta.Template != "" {
+		meta[metaTemplate] = a.Meta.Template
 	}
 	return out, meta
 }

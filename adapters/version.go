@@ -31,6 +31,7 @@ type Version struct {
 	Rank       int                `json:"rank,omitempty"`
 	Targets    []string           `json:"target_modules,omitempty"`
 	Labels     []string           `json:"labels,omitempty"`
+	Template   string             `json:"template,omitempty"` // what made the prompts it was taught; see inference/prompt
 	Bytes      int64              `json:"bytes"`
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
 	Job        string             `json:"job,omitempty"`

@@ -18,7 +18,9 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/checkpoint"
+	"lorikeet/inference/gguf"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/prompt"
 	"lorikeet/inference/text"
 )
 
@@ -32,11 +34,13 @@ type Base struct {
 	Causal  arch.Causal
 
 	Text   *text.Tokenizer
+	Chat   *prompt.Chat    // the model's own chat template; nil: none. It may be broken
 	Layout adapters.Layout // what adapters may change
 	Digest string          // of the configuration and every tensor
 
 	dir     fs.FS
 	model   *checkpoint.Model
+	rules   rules             // of a base that generates
 	weights []nn.Param        // what the graph asks of the checkpoint
 	tensors map[string]string // their names in the file
 }
@@ -45,8 +49,13 @@ type Base struct {
 var sketch = sync.OnceValues(func() (compute.Backend, error) { return compute.NewWithConfig("go:ops_sequential") })
 
 // OpenBase reads the folder's configuration, tokenizer and list of tensors, and
-// checks strictly, both ways, that graph and checkpoint agree.
+// checks strictly, both ways, that graph and checkpoint agree. The folder may hold one
+// GGUF file instead, or be a gguf.Folder.
 func OpenBase(name, source string, dir fs.FS) (*Base, error) {
+	dir, err := gguf.Unfold(dir)
+	if err != nil {
+		return nil, fmt.Errorf("base %s: %w", name, err)
+	}
 	model, err := checkpoint.Open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("base %s: %w", name, err)
@@ -66,8 +75,16 @@ func (b *Base) open(dir fs.FS) error {
 	if b.Text, err = text.Load(dir); err != nil {
 		return err
 	}
+	if b.Chat, err = prompt.ReadChat(dir); err != nil {
+		return err
+	}
 	if v, rows := b.Text.VocabSize(), b.Facts().Vocab; v > rows {
 		return fmt.Errorf("the tokenizer has %d tokens, the model's table only %d rows: they do not belong together", v, rows)
+	}
+	if b.Generates() {
+		if err = b.readRules(dir); err != nil {
+			return err
+		}
 	}
 	b.Digest, err = b.model.Digest()
 	return err
@@ -76,9 +93,10 @@ func (b *Base) open(dir fs.FS) error {
 // Close releases the files.
 func (b *Base) Close() error { return b.model.Close() }
 
-// TokenizerFiles are the files a tokenizer may consist of.
+// TokenizerFiles are the files a tokenizer may consist of, its chat template among them.
 var TokenizerFiles = []string{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "source.spm", "target.spm"}
+	"vocab.txt", "vocab.json", "merges.txt", "spiece.model", "tokenizer.model", "source.spm", "target.spm",
+	"chat_template.jinja"}
 
 // Folder is where the model was read from.
 func (b *Base) Folder() fs.FS { return b.dir }

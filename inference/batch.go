@@ -205,15 +205,22 @@ func tokenFactors(batch []*item, c *compiled) []float32 {
 	rank := c.profile.Pages * nn.PageRank
 	v := make([]float32, c.batch*c.length*rank)
 	for i, it := range batch {
-		if it.adapter == nil || it.adapter.embed == nil {
-			continue
-		}
-		r := it.adapter.Pages * nn.PageRank
-		for t, id := range it.tokens.IDs {
-			copy(v[(i*c.length+t)*rank:], it.adapter.embed[int(id)*r:(int(id)+1)*r])
+		if it.adapter != nil {
+			it.adapter.embedded(v[i*c.length*rank:], it.tokens.IDs, rank)
 		}
 	}
 	return v
+}
+
+// embedded writes the rows of lora_embedding_A for each token, in a width of rank.
+func (p *Prepared) embedded(v []float32, ids []int32, rank int) {
+	if p.embed == nil {
+		return
+	}
+	r := p.Pages * nn.PageRank
+	for t, id := range ids {
+		copy(v[t*rank:(t+1)*rank], p.embed[int(id)*r:(int(id)+1)*r])
+	}
 }
 
 func fillInt(v []int32, x int32) {

@@ -117,16 +117,6 @@ func (s *speaker) greedy(t testing.TB, prompts [][]int32, n int, ends []int32, w
 	}
 }
 
-func highest(v []float32) int32 {
-	best := 0
-	for i, x := range v {
-		if x > v[best] {
-			best = i
-		}
-	}
-	return int32(best)
-}
-
 // generation is one entry of the fixtures' lists of generated texts.
 type generation struct {
 	Names  []string `json:"adapter_names"`

@@ -11,6 +11,7 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 
+	"lorikeet/adapters/safetensors/safetensorstest"
 	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/device/devicetest"
@@ -118,8 +119,8 @@ func TestRarerConfigurationsAgreeWithPyTorch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join("testdata", name)
 			base, _ := openCausal(t, dir, "config.json")
-			r := reference{dir: dir, base: base, io: openTensors(t, filepath.Join(dir, "io.safetensors")),
-				adapters: openTensors(t, filepath.Join(dir, "adapters.safetensors"))}
+			r := reference{dir: dir, base: base, io: safetensorstest.Open(t, filepath.Join(dir, "io.safetensors")),
+				adapters: safetensorstest.Open(t, filepath.Join(dir, "adapters.safetensors"))}
 			ids := narrow(ints(t, r.io, "input_ids"))
 			info, _ := r.io.Info("input_ids")
 			mask := slices.Repeat([]int32{1}, len(ids))

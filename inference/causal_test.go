@@ -17,6 +17,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"lorikeet/adapters/safetensors"
+	"lorikeet/adapters/safetensors/safetensorstest"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/device/devicetest"
@@ -83,7 +84,7 @@ func openSpeaker(t testing.TB, dir, config string) reference {
 	if _, err := os.Stat(filepath.Join(dir, "io.safetensors")); err != nil {
 		return r
 	}
-	r.io, r.adapters = openTensors(t, filepath.Join(dir, "io.safetensors")), openTensors(t, filepath.Join(dir, "adapters.safetensors"))
+	r.io, r.adapters = safetensorstest.Open(t, filepath.Join(dir, "io.safetensors")), safetensorstest.Open(t, filepath.Join(dir, "adapters.safetensors"))
 	raw, err := os.ReadFile(filepath.Join(dir, "adapters.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -37,6 +37,7 @@ type Options struct {
 	MaxWaiting     int   // texts that may wait; more are refused with ErrBusy
 	HostBytes      int64 // memory for adapters that are ready but not on the device
 	Variants       int   // full fine-tunes held on the device
+	CacheBytes     int64 // memory for the keys and values of texts that are written, for each base; 0: 1 GiB
 	Eager          bool  // compile only on demand (tests)
 }
 
@@ -45,6 +46,7 @@ type Options struct {
 type Engine struct {
 	Options
 	queue  *queue
+	pen    *pen
 	orders chan func()
 	want   chan func()
 	over   chan struct{} // closed when Run returns
@@ -53,14 +55,15 @@ type Engine struct {
 	placing flight[*served]
 	dropped chan struct{} // has a token while gone is not empty
 
-	mu     sync.RWMutex // guards the maps; the models in them belong to the owner
-	bases  map[string]*served
-	tuned  map[string]*served // variants on the device, by digest
-	gone   []*served          // variants to be freed
-	shared map[string]*programs
-	turn   int64
-	ready  atomic.Pointer[string] // nil: ready; else what is going on
-	stats  stats
+	mu      sync.RWMutex // guards the maps; the models in them belong to the owner
+	bases   map[string]*served
+	tuned   map[string]*served // variants on the device, by digest
+	gone    []*served          // variants to be freed
+	shared  map[string]*programs
+	scripts map[string]*scripts
+	turn    int64
+	ready   atomic.Pointer[string] // nil: ready; else what is going on
+	stats   stats
 }
 
 // served is a model on the device.
@@ -71,6 +74,7 @@ type served struct {
 	weights  map[string]compute.Buffer
 	bank     *bank     // nil for a variant
 	programs *programs // nil where the base generates
+	writer   *writer   // nil where it does not
 
 	speed float64 // tokens a second of a full batch, measured when it was loaded
 	// Of a variant, guarded by Engine.mu: requests that hold it, and the turn it
@@ -83,8 +87,8 @@ type served struct {
 
 // New makes an engine; bases are added with Load, and nothing is answered before Run.
 func New(o Options) *Engine {
-	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}), dropped: make(chan struct{}, 1),
-		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, host: newHostCache(o.HostBytes)}
+	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), pen: newPen(), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}), dropped: make(chan struct{}, 1),
+		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, scripts: map[string]*scripts{}, host: newHostCache(o.HostBytes)}
 	e.loading("starting")
 	return e
 }
@@ -114,8 +118,8 @@ func (e *Engine) Load(ctx context.Context, b *Base) error {
 	if err != nil {
 		return err
 	}
-	if !e.Eager && s.programs != nil {
-		err := s.programs.cover(ctx, func(done, total int) {
+	if !e.Eager {
+		err := s.cover(ctx, func(done, total int) {
 			e.loading(fmt.Sprintf("compiling %s: %d of %d graphs", b.Name, done, total))
 		})
 		if err == nil {
@@ -136,8 +140,20 @@ func (e *Engine) Load(ctx context.Context, b *Base) error {
 	return nil
 }
 
+// cover compiles what the first requests need.
+func (s *served) cover(ctx context.Context, report func(done, total int)) error {
+	if s.writer != nil {
+		return s.writer.scripts.cover(ctx, s.writer.limit, report)
+	}
+	return s.programs.cover(ctx, report)
+}
+
 // measure runs a full batch of middling length, which also warms the device up.
-func (e *Engine) measure(s *served) error {
+func (e *Engine) measure(s *served) (err error) {
+	if s.writer != nil {
+		s.speed, err = s.writer.measure()
+		return err
+	}
 	length := min(64, s.base.Facts().MaxLength)
 	tokens := text.Encoding{IDs: make([]int32, length), TypeIDs: make([]int32, length)}
 	n := s.programs.rows(length)
@@ -173,14 +189,15 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 	if slots > 0 {
 		s.bank = newBank(e.Backend, b, slots)
 	}
-	if b.Generates() {
-		return s, nil
-	}
-	sig, err := signature(b.Arch, b.weights)
+	sig, err := b.signature()
 	if err != nil {
 		return nil, err
 	}
 	sig = fmt.Sprint(slots > 0, sig)
+	if b.Generates() {
+		s.writer, err = e.newWriter(s, slots, sig)
+		return s, err
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s.programs = e.shared[sig]
@@ -201,9 +218,16 @@ func (e *Engine) Run(ctx context.Context) error {
 	compiler.Go(func() { e.compile(ctx) })
 	defer compiler.Wait()
 	for {
+		// While texts are written nothing is waited for: a round of theirs follows
+		// whatever else there is to do.
+		written := e.pen.filled
+		if e.pen.busy() && len(e.queue.filled) == 0 {
+			written = closed
+		}
 		select {
 		case <-ctx.Done():
 			e.queue.close()
+			e.pen.close()
 			return nil
 		case order := <-e.orders:
 			order()
@@ -213,7 +237,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			if batch := e.queue.next(); batch != nil {
 				e.execute(batch)
 			}
+		case <-written:
 		}
+		e.pen.round()
 	}
 }
 
@@ -245,4 +271,6 @@ func (e *Engine) do(ctx context.Context, f func()) error {
 // stats are counted for /metrics.
 type stats struct {
 	batches, rows, tokens, padded atomic.Int64
+	steps, stepRows, stepPadded   atomic.Int64
+	prompts, written              atomic.Int64
 }

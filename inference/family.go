@@ -39,7 +39,7 @@ func (b *Base) Facts() arch.Facts {
 	switch {
 	case b.Seq2Seq != nil:
 		f := b.Seq2Seq.Facts()
-		return arch.Facts{Family: f.Family, MaxLength: f.MaxLength, Vocab: f.Vocab, Layers: f.Layers, Targets: f.Targets}
+		return arch.Facts{Family: f.Family, MaxLength: f.MaxLength, Vocab: f.Vocab, Hidden: f.Heads * f.HeadDim, Layers: f.Layers, Targets: f.Targets}
 	case b.Causal != nil:
 		return b.Causal.Facts()
 	}
@@ -61,6 +61,21 @@ func (b *Base) Rename(tensor string) string {
 // openFamily reads the configuration, pairs the graph's weights with the tensors of
 // the checkpoint, and checks strictly, both ways, that they agree.
 func (b *Base) openFamily(config []byte) error {
+	if err := b.openConfig(config); err != nil {
+		return err
+	}
+	if err := b.pair(); err != nil {
+		return err
+	}
+	var err error
+	if b.weights, b.Layout, err = b.sketch(); err != nil {
+		return err
+	}
+	return b.match()
+}
+
+// openConfig finds the family that a config.json is of.
+func (b *Base) openConfig(config []byte) error {
 	var c struct {
 		ModelType string `json:"model_type"`
 	}
@@ -76,16 +91,18 @@ func (b *Base) openFamily(config []byte) error {
 	default:
 		b.Arch, err = arch.Open(config)
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+// Blueprint tells which weights a model of this config.json has, whatever its family,
+// before there are any.
+func Blueprint(config []byte) ([]nn.Param, error) {
+	var b Base
+	if err := b.openConfig(config); err != nil {
+		return nil, err
 	}
-	if err = b.pair(); err != nil {
-		return err
-	}
-	if b.weights, b.Layout, err = b.sketch(); err != nil {
-		return err
-	}
-	return b.match()
+	weights, _, err := b.sketch()
+	return slices.DeleteFunc(weights, func(w nn.Param) bool { return w.Tensor != "" }), err
 }
 
 // pair finds the tensor of the checkpoint for each name that the graph may ask for.

@@ -1,9 +1,12 @@
 package inference
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"lorikeet/adapters"
+	"lorikeet/adapters/invalid"
 	"lorikeet/inference/prompt"
 )
 
@@ -60,3 +63,171 @@ const (
 	FinishStop   = "stop"   // an end token or a stop string
 	FinishLength = "length" // max_new_tokens, or the model's length
 )
+
+// Generate writes a text. emit, if there is one, is called with each piece of it as it
+// comes: whole characters, put together Generated.Text; an error of emit ends the text
+// and is returned. With beams there is one piece, at the end. Its errors are those of
+// Predict. A text whose ctx ends gives its place in the batch up before the next token.
+func (e *Engine) Generate(ctx context.Context, r GenerateRequest, emit func(text string) error) (Generated, error) {
+	if err := e.Ready(); err != nil {
+		return Generated{}, err
+	}
+	model, variant, release, names, err := e.resolve(ctx, Request{Model: r.Model, Adapters: []string{r.Adapter}, Inputs: make([]Input, 1)})
+	if err != nil {
+		return Generated{}, err
+	}
+	defer release()
+	if !model.base.Generates() {
+		return Generated{}, invalid.Field("model", "%s scores texts and writes none; POST /predict asks it", model.name)
+	}
+	ctx, leave := context.WithCancel(ctx) // an error below frees the row
+	defer leave()
+	prepared, err := e.adapters(ctx, model, names)
+	if err != nil {
+		return Generated{}, err
+	}
+	d, err := model.draft(ctx, r, prepared[names[0]])
+	if err != nil {
+		return Generated{}, err
+	}
+	if err := model.writer.push(d); err != nil {
+		return Generated{}, err
+	}
+	g := Generated{Model: model.name, InputTokens: len(d.prompt)}
+	if variant != nil && model.version != nil {
+		g.Model, g.Variant = variant.Base, &variant.Ref
+	}
+	if d.adapter != nil {
+		g.Adapter = &d.adapter.Ref
+	}
+	end, err := d.follow(emit)
+	if err != nil {
+		return Generated{}, err
+	}
+	g.Text, g.Tokens, g.Finish, g.OutputTokens = end.text, end.tokens, end.finish, end.written
+	g.Queue, g.First, g.Inference = end.queue, end.first, end.writes
+	return g, nil
+}
+
+// follow passes the pieces on until the text ends.
+func (d *draft) follow(emit func(string) error) (*ending, error) {
+	for {
+		select {
+		case p := <-d.pieces:
+			if p.end != nil {
+				return p.end, p.end.err
+			}
+			if emit != nil && p.text != "" {
+				if err := emit(p.text); err != nil {
+					return nil, err
+				}
+			}
+		case <-d.ctx.Done():
+			return nil, d.ctx.Err()
+		}
+	}
+}
+
+// draft begins a text: the prompt as the model reads it, and how it goes on.
+func (s *served) draft(ctx context.Context, r GenerateRequest, a *Prepared) (*draft, error) {
+	ids, err := s.prompt(r, a)
+	if err != nil {
+		return nil, err
+	}
+	return s.begin(ctx, ids, r.Parameters, a), nil
+}
+
+func (s *served) begin(ctx context.Context, ids []int32, p Parameters, a *Prepared) *draft {
+	p.NumBeams = max(1, p.NumBeams)
+	d := &draft{ctx: ctx, adapter: a, prompt: ids, beams: p.NumBeams, since: time.Now()}
+	limit := s.writer.limit
+	var before []int32
+	if s.writer.reads() {
+		d.most = min(p.MaxNewTokens, limit-1)
+		start, _ := s.writer.scripts.family.starts()
+		before = []int32{start}
+	} else {
+		d.most = min(p.MaxNewTokens, limit-len(d.prompt))
+		before = slices.Clone(d.prompt)
+	}
+	rules := &s.base.rules
+	d.plain = p.plain(rules)
+	if d.beams > 1 {
+		d.search = newBeams(&p, rules, before, d.most)
+	} else {
+		d.search = newWalk(&p, rules, before, d.most)
+	}
+	d.voice = newVoice(s.base.Text, p.Stop)
+	d.pieces = make(chan piece, d.most+4)
+	return d
+}
+
+// prompt is the tokens of what is asked.
+func (s *served) prompt(r GenerateRequest, a *Prepared) ([]int32, error) {
+	asked := prompt.Prompt{Text: r.Prompt}
+	if r.Ask != nil {
+		name := r.Template
+		switch {
+		case name != "":
+		case a != nil:
+			name = a.Template
+		case s.version != nil:
+			name = s.version.Template
+		}
+		template, err := prompt.Named(name, s.base.Chat)
+		if err != nil {
+			return nil, err
+		}
+		if asked, err = template.Prompt(*r.Ask); err != nil {
+			return nil, err
+		}
+	}
+	ids, cut := s.base.EncodePrompt(asked, s.promptLimit(r))
+	if cut && !r.Truncate {
+		return nil, invalid.Field("prompt", "is longer than the %d tokens that %s takes; shorten it or set truncate", s.promptLimit(r), s.name)
+	}
+	if len(ids) == 0 {
+		return nil, invalid.Field("prompt", "has no tokens: %s needs something to go on from", s.name)
+	}
+	return ids, nil
+}
+
+// promptLimit leaves a decoder room to answer: what was asked for, up to half its
+// length where the prompt has to be cut for it, else a single token.
+func (s *served) promptLimit(r GenerateRequest) int {
+	limit := s.writer.limit
+	switch {
+	case s.writer.reads():
+		return limit
+	case r.Truncate:
+		return limit - min(max(1, r.MaxNewTokens), limit/2)
+	}
+	return limit - 1
+}
+
+// EncodePrompt gives the tokens that a base reads for a prompt, at most limit, and
+// whether it was cut. An encoder-decoder loses the end of what is too long; a decoder,
+// which goes on from the end, loses the beginning, but for the token that every text
+// begins with. limit 0: any length.
+func (b *Base) EncodePrompt(p prompt.Prompt, limit int) (ids []int32, cut bool) {
+	if b.Seq2Seq != nil {
+		e := b.Text.Encode(p.Text, nil, limit)
+		return e.IDs, e.Truncated
+	}
+	if p.Whole {
+		ids = b.Text.EncodePlain(p.Text)
+	} else {
+		ids = b.Text.Encode(p.Text, nil, 0).IDs
+		if end, ok := b.Text.EOS(); ok && len(ids) > 0 && ids[len(ids)-1] == end { // a tokenizer that ends every text
+			ids = ids[:len(ids)-1]
+		}
+	}
+	if limit == 0 || len(ids) <= limit {
+		return ids, false
+	}
+	head := 0
+	if begin, ok := b.Text.BOS(); ok && ids[0] == begin {
+		head = 1
+	}
+	return append(slices.Clone(ids[:head]), ids[len(ids)-limit+head:]...), true
+}

@@ -140,7 +140,7 @@ func (e *Engine) adapters(ctx context.Context, model *served, names []string) (m
 	all := map[string]*Prepared{}
 	for i, name := range names {
 		if name == "" {
-			if model.version == nil && len(model.base.Facts().Labels) == 0 {
+			if model.version == nil && len(model.base.Facts().Labels) == 0 && !model.base.Generates() {
 				return nil, fmt.Errorf("%w: base %s is a bare encoder: name an adapter that brings a head, or tune one with POST /tune/lora", ErrNoHead, model.name)
 			}
 			continue

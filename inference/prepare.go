@@ -12,12 +12,13 @@ import (
 // Prepared is an adapter ready to be copied into slots of the bank: its factors in
 // the layout of the device, α/r folded in, biases as differences from the base's.
 type Prepared struct {
-	Ref     adapters.Ref
-	Pages   int
-	Profile nn.Profile // what a batch with it needs of the graph
-	Labels  []string   // nil: the base's
-	Problem arch.Problem
-	Bytes   int64
+	Ref      adapters.Ref
+	Pages    int
+	Profile  nn.Profile // what a batch with it needs of the graph
+	Labels   []string   // nil: the base's
+	Problem  arch.Problem
+	Template string // how instructions become prompts
+	Bytes    int64
 
 	// rows by the names of the bank's tensors: factors have Pages*PageRank*dim
 	// values, everything else one slot's.
@@ -28,7 +29,7 @@ type Prepared struct {
 
 // Prepare turns an adapter's files into rows of the bank.
 func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error) {
-	p := &Prepared{Ref: ref, Pages: max(1, (a.Rank()+nn.PageRank-1)/nn.PageRank), rows: map[string][]float32{}}
+	p := &Prepared{Ref: ref, Template: a.Meta.Template, Pages: max(1, (a.Rank()+nn.PageRank-1)/nn.PageRank), rows: map[string][]float32{}}
 	p.Profile = nn.Profile{Pages: p.Pages, Targets: map[string]bool{}}
 	heads := false
 	for _, m := range b.Layout {

@@ -70,14 +70,23 @@ func (g *programs) wide() nn.Profile {
 }
 
 // signature tells models apart that cannot share compiled graphs.
-func signature(a arch.Classifier, weights []nn.Param) (string, error) {
-	config, err := json.Marshal(a.WithDropout(0).WithLabels(nil, ""))
+func (b *Base) signature() (string, error) {
+	var a any
+	switch {
+	case b.Seq2Seq != nil:
+		a = b.Seq2Seq.WithDropout(0)
+	case b.Causal != nil:
+		a = b.Causal.WithDropout(0)
+	default:
+		a = b.Arch.WithDropout(0).WithLabels(nil, "")
+	}
+	config, err := json.Marshal(a)
 	if err != nil {
 		return "", err
 	}
 	h := sha256.New()
 	h.Write(config)
-	for _, w := range weights {
+	for _, w := range b.weights {
 		fmt.Fprintln(h, w.Name, w.Shape)
 	}
 	return string(h.Sum(nil)), nil

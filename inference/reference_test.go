@@ -14,6 +14,7 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/safetensors"
+	"lorikeet/adapters/safetensors/safetensorstest"
 	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/device/devicetest"
@@ -43,8 +44,8 @@ func openReference(t testing.TB, name string) reference {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
-	r := reference{dir: dir, base: b, io: openTensors(t, filepath.Join(dir, "io.safetensors")),
-		adapters: openTensors(t, filepath.Join(dir, "adapters.safetensors"))}
+	r := reference{dir: dir, base: b, io: safetensorstest.Open(t, filepath.Join(dir, "io.safetensors")),
+		adapters: safetensorstest.Open(t, filepath.Join(dir, "adapters.safetensors"))}
 	raw, err := os.ReadFile(filepath.Join(dir, "adapters.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -53,24 +54,6 @@ func openReference(t testing.TB, name string) reference {
 		t.Fatal(err)
 	}
 	return r
-}
-
-func openTensors(t testing.TB, path string) *safetensors.File {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	info, err := f.Stat()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := safetensors.Open(f, info.Size())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // batch gives the fixture's encoded texts, without their padding.
@@ -129,7 +112,7 @@ func (r reference) prepare(t testing.TB, name string) *Prepared {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := adapters.Read(config, openTensors(t, filepath.Join(dir, adapters.WeightsFile)), r.base.Layout)
+	a, err := adapters.Read(config, safetensorstest.Open(t, filepath.Join(dir, adapters.WeightsFile)), r.base.Layout)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

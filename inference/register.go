@@ -14,6 +14,7 @@ import (
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/safetensors"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/prompt"
 )
 
 // Import is an adapter that comes from outside: the two files of a PEFT folder.
@@ -73,7 +74,7 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 		labels = s.base.Facts().Labels
 	}
 	v = adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
-		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels,
+		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels, Template: a.Meta.Template,
 		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
 		Metrics: in.Metrics, Source: in.Source, Tenant: in.Tenant, CreatedAt: time.Now()}
 	if in.Once {
@@ -99,6 +100,9 @@ func (e *Engine) check(b *Base, a *adapters.Adapter) (*Prepared, error) {
 	if !sameRepository(a.Config.BaseModel, b.Source) {
 		return nil, fmt.Errorf("%w: base_model_name_or_path is %q, base %s was loaded from %q", ErrWrongBase, a.Config.BaseModel, b.Name, b.Source)
 	}
+	if _, err := prompt.Named(a.Meta.Template, b.Chat); err != nil {
+		return nil, fmt.Errorf("%s: %w", adapters.WeightsFile, err)
+	}
 	p, err := b.Prepare(adapters.Ref{}, a)
 	if err != nil {
 		return nil, err
@@ -106,8 +110,27 @@ func (e *Engine) check(b *Base, a *adapters.Adapter) (*Prepared, error) {
 	if p.Pages >= e.Slots {
 		return nil, invalid.Field("r", "rank %d takes %d slots of rank %d, the bank has %d (see --slots)", a.Rank(), p.Pages, nn.PageRank, e.Slots-1)
 	}
-	return p, nil
+	return p, e.writable(b, p)
 }
+
+// writable refuses what a base that writes texts has no room or graph for.
+func (e *Engine) writable(b *Base, p *Prepared) error {
+	if p.Profile.Embed && b.Seq2Seq != nil {
+		return invalid.Field("target_modules", "names the embedding that encoder and decoder of %s share; factors there are not served", b.Name)
+	}
+	if !p.Profile.Heads {
+		return nil
+	}
+	for _, m := range b.Layout {
+		if n := 4 * int64(e.Slots) * int64(m.In) * int64(m.Out); m.Kind == adapters.Output && n > maxOutputBank {
+			return invalid.Field("modules_to_save", "has %s, %d by %d: a copy for each of the %d slots would take %d MiB, at most %d are held (see --slots)",
+				m.Path, m.In, m.Out, e.Slots, n>>20, maxOutputBank>>20)
+		}
+	}
+	return nil
+}
+
+const maxOutputBank = 1 << 30
 
 // sameRepository compares two hub repositories, when both are known to be such. A
 // local path proves nothing either way.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"lorikeet/adapters"
+	"lorikeet/inference/prompt"
 )
 
 // Model describes a base, or a variant that is on the device.
@@ -26,6 +27,7 @@ type Model struct {
 	Parameters int64         `json:"parameters"`
 	Dtype      string        `json:"dtype"`
 	Targets    []string      `json:"target_modules"` // what LoRA targets unless told otherwise
+	Templates  []string      `json:"templates"`      // of a base that generates, the one it uses unless told otherwise first
 	Slots      int           `json:"slots,omitempty"`
 	SlotsFree  int           `json:"slots_free"`
 }
@@ -58,10 +60,30 @@ func (s *served) model() Model {
 	f := s.base.Facts()
 	m := Model{Name: s.name, Kind: "base", Source: s.base.Source, Family: f.Family, Task: s.base.Task(), Problem: string(f.Problem),
 		Labels: f.Labels, Digest: s.base.Digest, MaxLength: f.MaxLength, Parameters: s.base.Parameters(), Dtype: "float32", Targets: f.Targets}
+	if s.base.Generates() {
+		m.Templates = s.templates()
+	}
 	if s.version != nil {
 		m.Name, m.Kind, m.Base, m.Ref = s.version.Name, "variant", s.version.Base, &s.version.Ref
 	}
 	return m
+}
+
+// templates are those that a base that generates knows, first the one it uses unless
+// told otherwise.
+func (s *served) templates() []string {
+	names := []string{""}
+	if s.version != nil {
+		names[0] = s.version.Template
+	}
+	var known []string
+	for _, name := range append(names, prompt.Names...) {
+		t, err := prompt.Named(name, s.base.Chat)
+		if err == nil && !slices.Contains(known, t.Name()) {
+			known = append(known, t.Name())
+		}
+	}
+	return known
 }
 
 // base gives a loaded base, or nil.
@@ -222,12 +244,15 @@ func (e *Engine) find(ctx context.Context, v adapters.Version) (*served, *Prepar
 
 // Stats are counts since the engine was made.
 type Stats struct {
-	Batches, Rows, Tokens, PaddedTokens int64
+	Batches, Rows, Tokens, PaddedTokens int64 // of what is scored
+	Steps, StepRows, StepPadded         int64 // of what is written: steps, their texts, and their rows
+	Prompts, Written                    int64 // tokens read and written
 	Waiting                             int
 }
 
 // Stats gives the counts.
 func (e *Engine) Stats() Stats {
 	return Stats{Batches: e.stats.batches.Load(), Rows: e.stats.rows.Load(), Tokens: e.stats.tokens.Load(),
-		PaddedTokens: e.stats.padded.Load(), Waiting: e.queue.waiting()}
+		PaddedTokens: e.stats.padded.Load(), Steps: e.stats.steps.Load(), StepRows: e.stats.stepRows.Load(), StepPadded: e.stats.stepPadded.Load(),
+		Prompts: e.stats.prompts.Load(), Written: e.stats.written.Load(), Waiting: e.queue.waiting() + e.pen.waiting()}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"lorikeet/adapters/safetensors"
+	"lorikeet/adapters/safetensors/safetensorstest"
 	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/device/devicetest"
 	"lorikeet/inference/nn"
@@ -135,7 +136,7 @@ func (r *translation) compareAdapters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	recorded := openTensors(t, filepath.Join(r.dir, "adapters.safetensors"))
+	recorded := safetensorstest.Open(t, filepath.Join(r.dir, "adapters.safetensors"))
 	var lists map[string]json.RawMessage
 	decode(t, raw, &lists)
 	var listed []struct {

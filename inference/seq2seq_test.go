@@ -14,6 +14,7 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/safetensors"
+	"lorikeet/adapters/safetensors/safetensorstest"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/nn"
@@ -41,7 +42,7 @@ func openTranslation(t *testing.T, dir, config string, backend compute.Backend) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = files.Close() })
-	r := &translation{dir: dir, backend: backend, base: &Base{Name: filepath.Base(dir), model: files}, io: openTensors(t, filepath.Join(dir, "io.safetensors"))}
+	r := &translation{dir: dir, backend: backend, base: &Base{Name: filepath.Base(dir), model: files}, io: safetensorstest.Open(t, filepath.Join(dir, "io.safetensors"))}
 	model, err := arch.OpenSeq2Seq(readConfig(t, dir, config))
 	if err != nil {
 		t.Fatal(err)
@@ -130,7 +131,7 @@ func (r *translation) adapter(t *testing.T, name string) *Prepared {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := adapters.Read(config, openTensors(t, filepath.Join(dir, adapters.WeightsFile)), r.base.Layout)
+	a, err := adapters.Read(config, safetensorstest.Open(t, filepath.Join(dir, adapters.WeightsFile)), r.base.Layout)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}

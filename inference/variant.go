@@ -94,6 +94,10 @@ func (e *Engine) sweep() {
 	e.gone = nil
 	e.mu.Unlock()
 	for _, s := range gone {
+		if s.writer != nil {
+			s.writer.close()
+			e.pen.drop(s.writer)
+		}
 		if err := errors.Join(free(s.weights), s.base.Close()); err != nil {
 			e.Log.Error("variant not freed", "variant", s.version.Ref.String(), "error", err)
 		}
@@ -115,10 +119,8 @@ func (e *Engine) placeVariant(ctx context.Context, v adapters.Version) (*served,
 		return nil, errors.Join(err, b.Close())
 	}
 	s.version = &v
-	if s.programs != nil {
-		if err := s.programs.cover(ctx, func(int, int) {}); err != nil {
-			return nil, errors.Join(err, free(s.weights), b.Close())
-		}
+	if err := s.cover(ctx, func(int, int) {}); err != nil {
+		return nil, errors.Join(err, free(s.weights), b.Close())
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

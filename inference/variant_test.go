@@ -78,3 +78,19 @@ func TestAVariantIsUnloadedWhileCallersLeave(t *testing.T) {
 	}
 	calls.Wait()
 }
+
+// readFolder reads the files of a folder.
+func readFolder(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}

@@ -13,6 +13,7 @@ import (
 // method, path and body bring with them.
 var failures = map[string][]int{
 	"predict":              {404, 503},
+	"generate":             {404, 503},
 	"tuneFull":             {404, 409, 429, 503, 507},
 	"tuneLora":             {404, 409, 429, 503, 507},
 	"tuneInstruction":      {404, 409, 429, 503, 507},
@@ -130,6 +131,9 @@ func content(op *openapi3.Operation) {
 	case "jobEvents":
 		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(text(
 			"Server-sent events. Each has an id, an event (step, eval, checkpoint or status) and data: the JSON object that is data of an Event."))
+	case "generate":
+		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(text(
+			"Server-sent events, when the request says stream. First data: {\"text\": …} for each piece of the text; then data: a Generation without text; then data: [DONE]. An event named error has a Problem as its data, and is the last."))
 	case "getAdapterFile":
 		ok.Value.Content = binary()
 		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())

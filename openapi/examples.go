@@ -4,12 +4,14 @@ import (
 	_ "embed" // for examples.json
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// examples.json maps operation to "request", or a status, or "problem", to the value
-// shown there. A test checks every one against its schema.
+// examples.json maps an operation to what is shown there: "request", or a status, and
+// the media type, to the value. Where there are several for one place, each has a name
+// after the media type. A test checks every one against its schema.
 //
 //go:embed examples.json
 var exampleFile []byte
@@ -26,16 +28,12 @@ func illustrate(doc *openapi3.T) error {
 			given := examples[op.OperationID]
 			if op.RequestBody != nil {
 				for media, m := range op.RequestBody.Value.Content {
-					if e, ok := given["request "+media]; ok {
-						m.Example = e
-					}
+					place(m, given, "request "+media)
 				}
 			}
 			for code, r := range op.Responses.Map() {
 				for media, m := range r.Value.Content {
-					if e, ok := given[code+" "+media]; ok {
-						m.Example = e
-					} else if media == "application/problem+json" {
+					if !place(m, given, code+" "+media) && media == "application/problem+json" {
 						m.Example = problems[code]
 					}
 				}
@@ -43,6 +41,23 @@ func illustrate(doc *openapi3.T) error {
 		}
 	}
 	return nil
+}
+
+// place puts the examples given for a place there, and reports whether there are any.
+func place(m *openapi3.MediaType, given map[string]any, at string) bool {
+	if e, ok := given[at]; ok {
+		m.Example = e
+		return true
+	}
+	for key, e := range given {
+		if name, ok := strings.CutPrefix(key, at+" "); ok {
+			if m.Examples == nil {
+				m.Examples = openapi3.Examples{}
+			}
+			m.Examples[name] = &openapi3.ExampleRef{Value: openapi3.NewExample(e)}
+		}
+	}
+	return m.Examples != nil
 }
 
 // problems are examples of errors, by status.

@@ -54,6 +54,18 @@ func atLeastOne(list *openapi3.SchemaRef) *openapi3.SchemaRef {
 	return list
 }
 
+func stopString() *openapi3.SchemaRef {
+	s := text("one string")
+	s.Value.MinLength = 1
+	return s
+}
+
+func stopStrings() *openapi3.SchemaRef {
+	s := listOf(stopString(), "at most 16, each at most 256 bytes")
+	s.Value.MaxItems = openapi3.Ptr(uint64(16))
+	return s
+}
+
 // The names that adapters.CheckName takes, alone and with a version.
 const (
 	namePattern = `^[a-z0-9][a-z0-9._-]{0,63}$`
@@ -115,6 +127,8 @@ func polymorphic(doc *openapi3.T) error {
 		{"PredictRequest", "inputs", oneOf("one text, a list of texts, or a list of objects; a list of two strings is two texts, not a pair",
 			text("one text"), atLeastOne(listOf(oneOf("", text("one text"), ref("Input")), "one result comes back for each")))},
 		{"PredictRequest", "adapters", listOf(nullable(text("")), "one for each input, null for the bare base; excludes adapter")},
+		{"GenerateRequest", "messages", atLeastOne(listOf(ref("Turn"), "a conversation: a system message perhaps, then user and assistant in turn; the user's comes last"))},
+		{"GenerationParameters", "stop", oneOf("the text ends before these", stopString(), stopStrings())},
 		{"RowSource", "rows", listOf(rawRow, "the rows themselves")},
 		{"RowSource", "split", oneOf("beside hf the name of the split; as validation the share of the training rows to hold back",
 			text(""), number("between 0 and 1"))},
@@ -122,6 +136,7 @@ func polymorphic(doc *openapi3.T) error {
 			listOf(text(""), "their names, or the ends of their paths"), text("a regular expression over their paths, or \"all-linear\""))},
 		{"Event", "data", inline(&openapi3.Schema{AnyOf: openapi3.SchemaRefs{ref("StepData"), ref("EvalData"), rawEvent()}, Description: "what a step, an eval, a checkpoint or a status event tells"})},
 		{"Prediction", "adapter", nullable(ref("AdapterRef"))},
+		{"Generation", "adapter", nullable(ref("AdapterRef"))},
 	} {
 		s, err := schema(doc, c.schema)
 		if err != nil {
@@ -134,6 +149,7 @@ func polymorphic(doc *openapi3.T) error {
 	}
 	for _, c := range []struct{ schema, field, pattern string }{
 		{"PredictRequest", "model", refPattern}, {"PredictRequest", "adapter", refPattern},
+		{"GenerateRequest", "model", refPattern}, {"GenerateRequest", "adapter", refPattern},
 		{"TuneRequest", "name", namePattern}, {"AdapterSource", "name", namePattern}, {"AdapterSource", "model", namePattern},
 	} {
 		s, err := schema(doc, c.schema)
@@ -149,6 +165,12 @@ func polymorphic(doc *openapi3.T) error {
 		}
 		s.Properties[c.field].Value.Min = openapi3.Ptr(1.0)
 	}
+	topP, err := schema(doc, "GenerationParameters")
+	if err != nil {
+		return err
+	}
+	topP.Properties["top_p"].Value.Min = openapi3.Ptr(0.0)
+	topP.Properties["top_p"].Value.ExclusiveMin = openapi3.ExclusiveBound{Bool: openapi3.Ptr(true)}
 	for name, required := range map[string][]string{
 		"TuneRequest": {"dataset", "model", "name"}, // the kind stands in the path
 	} {
@@ -164,7 +186,7 @@ func polymorphic(doc *openapi3.T) error {
 		delete(s.Properties, "tenant") // swag does not see that the request hides the spec's
 	}
 	// What callers send is read strictly.
-	for _, name := range []string{"PredictRequest", "Input", "TuneRequest", "RollbackRequest", "AdapterSource", "CreateKeyRequest",
+	for _, name := range []string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "AdapterSource", "CreateKeyRequest",
 		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate"} {
 		s, err := schema(doc, name)
 		if err != nil {

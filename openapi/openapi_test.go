@@ -49,12 +49,21 @@ func TestExamples(t *testing.T) {
 	seen := map[string]bool{}
 	check := func(t *testing.T, what string, m *openapi3.MediaType) {
 		t.Helper()
-		if m.Example == nil {
-			t.Errorf("%s has no example", what)
-			return
+		examples := map[string]any{}
+		for name, e := range m.Examples {
+			examples[name] = e.Value.Value
 		}
-		if err := m.Schema.Value.VisitJSON(m.Example, openapi3.MultiErrors()); err != nil {
-			t.Errorf("%s: the example does not fit: %v", what, err)
+		if m.Example != nil {
+			examples[""] = m.Example
+		}
+		if len(examples) == 0 {
+			t.Errorf("%s has no example", what)
+		}
+		for name, e := range examples {
+			seen[what+strings.TrimRight(" "+name, " ")] = true
+			if err := m.Schema.Value.VisitJSON(e, openapi3.MultiErrors()); err != nil {
+				t.Errorf("%s %s: the example does not fit: %v", what, name, err)
+			}
 		}
 	}
 	for path, item := range doc.Paths.Map() {
@@ -62,7 +71,7 @@ func TestExamples(t *testing.T) {
 			t.Run(method+" "+path, func(t *testing.T) {
 				if op.RequestBody != nil {
 					if m := op.RequestBody.Value.Content["application/json"]; m != nil && m.Schema.Value.Format != "binary" {
-						check(t, "the request", m)
+						check(t, op.OperationID+" request application/json", m)
 					}
 					if !op.RequestBody.Value.Required {
 						t.Error("the body is optional")
@@ -75,9 +84,9 @@ func TestExamples(t *testing.T) {
 					for media, m := range r.Value.Content {
 						switch {
 						case media == "application/json", media == "text/event-stream":
-							check(t, code+" "+media, m)
+							check(t, op.OperationID+" "+code+" "+media, m)
 						case media == "application/problem+json" && m.Example != nil:
-							check(t, code+" "+media, m)
+							check(t, op.OperationID+" "+code+" "+media, m)
 						case media == "application/problem+json" && problems[code] != nil:
 							t.Errorf("%s: the example is lost", code)
 						}

@@ -42,6 +42,7 @@ type adapterVersion struct {
 	Rank       int                    `json:"rank,omitempty" example:"8"`
 	Targets    []string               `json:"targets" example:"query,value"`
 	Labels     []string               `json:"labels" example:"negative,positive"`
+	Template   string                 `json:"template,omitempty" example:"chat"` // what made the prompts it was taught
 	Bytes      int64                  `json:"bytes" example:"301064"`
 	Residency  string                 `json:"residency" example:"device" enums:"device,host,disk"` // where its weights are now
 	Pinned     bool                   `json:"pinned" example:"false"`                              // it stays on the device
@@ -72,7 +73,7 @@ func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVer
 	out := adapterVersion{
 		Name: v.Name, Version: v.Version, Digest: v.Digest, Kind: v.Kind,
 		Base: v.Base, BaseDigest: v.BaseDigest, Rank: v.Rank,
-		Targets: list(v.Targets), Labels: list(v.Labels), Bytes: v.Bytes,
+		Targets: list(v.Targets), Labels: list(v.Labels), Template: v.Template, Bytes: v.Bytes,
 		Residency: where.Tier, Pinned: where.Pinned,
 		Metrics: v.Metrics, Job: v.Job, Source: v.Source, CreatedAt: v.CreatedAt,
 		Files: map[string]adapterFile{},
@@ -87,9 +88,9 @@ func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVer
 }
 
 // list is s, but never null in JSON.
-func list(s []string) []string {
+func list[T any](s []T) []T {
 	if s == nil {
-		return []string{}
+		return []T{}
 	}
 	return s
 }

@@ -23,7 +23,7 @@ func decodeJSON(data []byte, into any) error {
 	if err := wellFormed(data); err != nil {
 		return err
 	}
-	w := walk{dec: json.NewDecoder(bytes.NewReader(data))}
+	w := walk{data: data, dec: json.NewDecoder(bytes.NewReader(data))}
 	w.dec.UseNumber()
 	w.value(reflect.TypeOf(into).Elem(), "")
 	if len(w.unknown) > 0 {

@@ -117,6 +117,7 @@ func compareBody(t *testing.T, o operation, op *openapi3.Operation) {
 var special = map[reflect.Type]reflect.Type{
 	reflect.TypeFor[submission]():     reflect.TypeFor[job](),
 	reflect.TypeFor[eventFeed]():      nil,
+	reflect.TypeFor[writing]():        reflect.TypeFor[generation](),
 	reflect.TypeFor[storedFile]():     nil,
 	reflect.TypeFor[static]():         nil,
 	reflect.TypeFor[redirect]():       nil,
@@ -210,6 +211,23 @@ func TestPolymorphicFields(t *testing.T) {
 			t.Errorf("%s: the decoder says %v", text, err)
 		}
 	}
+	for text, fits := range map[string]bool{
+		`{"prompt":"a"}`: true, `{"prompt":"","parameters":{}}`: true, `{"instruction":"a","input":"b","adapter":null}`: true,
+		`{"messages":[{"role":"user","content":"a"}],"parameters":{"stop":["a"],"seed":null}}`: true, `{"prompt":"a","parameters":{"stop":"a"},"stream":null}`: true,
+		`{"prompt":1}`: false, `{"messages":[]}`: false, `{"messages":[{"role":"robot","content":"a"}]}`: false, `{"messages":[{"role":"user"}]}`: false,
+		`{"prompt":"a","parameters":{"stop":[""]}}`: false, `{"prompt":"a","parameters":{"stop":{}}}`: false, `{"prompt":"a","template":"vicuna","temperature":1}`: false,
+	} {
+		check("GenerateRequest", text, fits)
+		var in generateRequest
+		err := decodeJSON([]byte(text), &in)
+		if err == nil {
+			_, err = generate{engine: s.engine}.order(t.Context(), in)
+		}
+		if (err == nil) != fits {
+			t.Errorf("%s: the decoder says %v", text, err)
+		}
+	}
+	check("Generation", `{"text":"",`+strings.TrimPrefix(lastFrame, "data: {"), true) // the end of a stream is an answer without its text
 	for text, fits := range map[string]bool{
 		`{"id":"ds_x"}`: true, `{"rows":[{"text":"a"}]}`: true, `{"hf":"a/b","split":"train"}`: true, `{"split":0.1}`: true,
 		`{"split":true}`: false, `{"rows":["a"]}`: false, `{"url":"x"}`: false,

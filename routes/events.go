@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -109,8 +108,7 @@ func (f eventFeed) write(w http.ResponseWriter, r *http.Request) error {
 	return f.stream.write(w, r)
 }
 
-// eventStream is a stream of server-sent events. The format is
-// https://html.spec.whatwg.org/multipage/server-sent-events.html
+// eventStream is the stream of a job's events.
 type eventStream struct {
 	over      bool // nothing will ever come
 	events    <-chan tuning.Event
@@ -131,20 +129,12 @@ func (s *eventStream) write(w http.ResponseWriter, r *http.Request) error {
 		for range s.events {
 		}
 	}()
-	h := w.Header()
-	h.Set("Content-Type", "text/event-stream; charset=utf-8")
-	h.Set("Cache-Control", "no-cache, no-transform")
-	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
-	w.WriteHeader(http.StatusOK)
+	out := newEventWriter(w)
+	out.begin()
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	out := http.NewResponseController(w)
-	send := func(text string) bool {
-		_, err := io.WriteString(w, text)
-		return err == nil && out.Flush() == nil
-	}
-	if !send("retry: 2000\n\n") {
+	if out.send("retry: 2000\n\n") != nil {
 		return nil
 	}
 	beat := time.NewTicker(s.heartbeat)
@@ -154,22 +144,22 @@ func (s *eventStream) write(w http.ResponseWriter, r *http.Request) error {
 		case e, ok := <-s.events:
 			switch {
 			case !ok && context.Cause(r.Context()) == errDraining:
-				send(farewell)
+				_ = out.send(farewell) // whoever has left needs none
 				return nil
 			case !ok:
 				return nil
 			}
-			if !send(frame(e)) {
+			if out.send(frame(e)) != nil {
 				return nil
 			}
 			beat.Reset(s.heartbeat)
 		case <-r.Context().Done():
 			if context.Cause(r.Context()) == errDraining {
-				send(farewell)
+				_ = out.send(farewell)
 			}
 			return nil
 		case <-beat.C:
-			if !send(": heartbeat\n\n") {
+			if out.send(heartbeat) != nil {
 				return nil
 			}
 		}

@@ -105,6 +105,12 @@ func follow(ctx context.Context, t *testing.T, server *httptest.Server, headers 
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	return framesOf(t, r)
+}
+
+// framesOf sends a request and reads the events of its answer as they come.
+func framesOf(t *testing.T, r *http.Request) (*http.Response, <-chan string) {
+	t.Helper()
 	answer, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func (o operation) serve(h *Handler, c *gin.Context) {
 	ctx := c.Request.Context()
 	if o.long {
 		var stop context.CancelFunc
-		ctx, stop = h.untilDrain(ctx)
+		ctx, stop = until(ctx, h.drained)
 		defer stop()
 	}
 	r := &incoming{Request: c.Request.WithContext(ctx), path: c.Param, limits: o.limits(h.limits), writer: c.Writer}

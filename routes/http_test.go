@@ -134,7 +134,7 @@ func TestAboutTheService(t *testing.T) {
 	s := newService(t, func(o *Options) { o.Info = Info{Name: "lorikeet", Version: "1", Backend: "go"} })
 	var i info
 	s.want(200, "GET", "/info", nil).into(&i)
-	if i.Backend != "go" || !slices.Equal(i.Models, []string{"bert"}) || i.Limits.Inputs != 8 {
+	if i.Backend != "go" || i.Tasks["bert"] != inference.TaskClassification || i.Limits.NewTokens != 4096 || !slices.Equal(i.Models, []string{"bert"}) || i.Limits.Inputs != 8 {
 		t.Errorf("%+v", i)
 	}
 	var models page[model]
@@ -142,6 +142,15 @@ func TestAboutTheService(t *testing.T) {
 	if len(models.Data) != 1 || models.Data[0].Source != bert.Source || models.LastID != "bert" {
 		t.Errorf("%+v", models)
 	}
+	t.Run("tells what a model is for", func(t *testing.T) {
+		s := s.on(t)
+		s.engine.models = []inference.Model{bert, {Name: "t5", Kind: "base", Task: inference.TaskTextToText, MaxLength: 512, Templates: []string{"t5", "plain"}}}
+		defer func() { s.engine.models = []inference.Model{bert} }()
+		s.want(200, "GET", "/models", nil).into(&models)
+		if m := models.Data[1]; m.Task != "text2text-generation" || m.MaxLength != 512 || !slices.Equal(m.Templates, []string{"t5", "plain"}) || models.Data[0].Templates != nil {
+			t.Errorf("%+v", models.Data)
+		}
+	})
 	a := s.want(302, "GET", "/", nil)
 	if a.header.Get("Location") != "/docs" {
 		t.Errorf("leads to %q", a.header.Get("Location"))

@@ -29,6 +29,8 @@ const mostInputs = 1 << 16
 func (in *inputs) UnmarshalJSON(data []byte) error {
 	*in = nil
 	switch first(data) {
+	case 'n': // null is "not given"
+		return nil
 	case '"':
 		one, err := oneInput(data)
 		if err != nil {

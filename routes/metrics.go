@@ -1,6 +1,7 @@
 package routes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -24,12 +25,15 @@ type meters struct {
 	queued    prometheus.Histogram
 	inferred  prometheus.Histogram
 	tokens    prometheus.Counter
+	first     prometheus.Histogram
+	perToken  prometheus.Histogram
+	texts     *prometheus.CounterVec
 	uploads   *prometheus.CounterVec
 	top       *ranking
 }
 
-// From a cached small model on a GPU to a large batch on a laptop.
-var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+// From a cached small model on a GPU to a long text on a laptop.
+var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 
 func newMeters(r *prometheus.Registry, jobs jobs, engine engine) (*meters, error) {
 	m := &meters{
@@ -51,6 +55,13 @@ func newMeters(r *prometheus.Registry, jobs jobs, engine engine) (*meters, error
 			Name: "lorikeet_inference_duration_seconds", Help: "Time an inference request was on the device.", Buckets: latencies}),
 		tokens: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lorikeet_prompt_tokens_total", Help: "Input tokens of answered inference requests, without padding."}),
+		first: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "lorikeet_time_to_first_token_seconds", Help: "From the request for a text to its first token, waiting included.", Buckets: latencies}),
+		perToken: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "lorikeet_time_per_output_token_seconds", Help: "Mean time between the tokens of a text, after the first.", Buckets: latencies}),
+		texts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lorikeet_generated_texts_total", Help: "Texts asked for, by how they ended: stop, length, or the code of the error. A stream that fails midway has the HTTP status 200."},
+			[]string{"outcome"}),
 		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lorikeet_uploads_total", Help: "Datasets and adapters brought in, by kind and outcome."},
 			[]string{"kind", "outcome"}),
@@ -61,7 +72,7 @@ func newMeters(r *prometheus.Registry, jobs jobs, engine engine) (*meters, error
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.predicted, m.queued, m.inferred,
-		m.tokens, m.uploads, queueGauges{jobs}, engineGauges{engine}} {
+		m.tokens, m.first, m.perToken, m.texts, m.uploads, queueGauges{jobs}, engineGauges{engine}} {
 		errs = append(errs, r.Register(c))
 	}
 	for _, c := range []prometheus.Collector{
@@ -92,6 +103,35 @@ func (m *meters) prediction(a inference.Answer, used []*adapters.Ref, took time.
 	m.queued.Observe(a.Queue.Seconds())
 	m.inferred.Observe(a.Inference.Seconds())
 	m.tokens.Add(float64(a.InputTokens))
+}
+
+// generation counts one text that was written to its end.
+func (m *meters) generation(g inference.Generated, took time.Duration) {
+	if m == nil {
+		return
+	}
+	name := "none"
+	if ref := cmp.Or(g.Variant, g.Adapter); ref != nil {
+		name = m.top.label(ref.Name)
+	}
+	m.predicted.WithLabelValues("generate", name).Observe(took.Seconds())
+	m.queued.Observe(g.Queue.Seconds())
+	m.inferred.Observe(g.Inference.Seconds())
+	m.tokens.Add(float64(g.InputTokens))
+	if g.First > 0 {
+		m.first.Observe(g.First.Seconds())
+	}
+	if rest := g.Queue + g.Inference - g.First; g.OutputTokens > 1 && rest >= 0 {
+		m.perToken.Observe(rest.Seconds() / float64(g.OutputTokens-1))
+	}
+	m.texts.WithLabelValues(g.Finish).Inc()
+}
+
+// failedText counts one text that was not.
+func (m *meters) failedText(err error) {
+	if m != nil {
+		m.texts.WithLabelValues(classify(err).code).Inc()
+	}
 }
 
 // uploaded counts one dataset or adapter brought in, or refused.
@@ -158,12 +198,15 @@ var (
 	batchesDesc = prometheus.NewDesc("lorikeet_batches_total", "Batches run on the device.", nil, nil)
 	rowsDesc    = prometheus.NewDesc("lorikeet_batch_rows_total", "Texts in the batches; over lorikeet_batches_total it is the mean batch.", nil, nil)
 	batchDesc   = prometheus.NewDesc("lorikeet_batch_tokens_total", "Tokens in the batches, without (kind=\"text\") and as padding.", []string{"kind"}, nil)
+	stepsDesc   = prometheus.NewDesc("lorikeet_generation_steps_total", "Steps of texts being written; each reads one token of every row.", nil, nil)
+	stepRowDesc = prometheus.NewDesc("lorikeet_generation_step_rows_total", "Rows in the steps, of texts (kind=\"text\") and free (\"padding\").", []string{"kind"}, nil)
+	writtenDesc = prometheus.NewDesc("lorikeet_generation_tokens_total", "Tokens written, also of texts whose caller left.", nil, nil)
 	waitingDesc = prometheus.NewDesc("lorikeet_inference_waiting", "Texts that wait for the device.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g engineGauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{modelsDesc, batchesDesc, rowsDesc, batchDesc, waitingDesc} {
+	for _, d := range []*prometheus.Desc{modelsDesc, batchesDesc, rowsDesc, batchDesc, stepsDesc, stepRowDesc, writtenDesc, waitingDesc} {
 		out <- d
 	}
 }
@@ -179,6 +222,10 @@ func (g engineGauges) Collect(out chan<- prometheus.Metric) {
 	send(rowsDesc, prometheus.CounterValue, float64(s.Rows))
 	send(batchDesc, prometheus.CounterValue, float64(s.Tokens), "text")
 	send(batchDesc, prometheus.CounterValue, float64(s.PaddedTokens-s.Tokens), "padding")
+	send(stepsDesc, prometheus.CounterValue, float64(s.Steps))
+	send(stepRowDesc, prometheus.CounterValue, float64(s.StepRows), "text")
+	send(stepRowDesc, prometheus.CounterValue, float64(s.StepPadded-s.StepRows), "padding")
+	send(writtenDesc, prometheus.CounterValue, float64(s.Written))
 	send(waitingDesc, prometheus.GaugeValue, float64(s.Waiting))
 
 	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)

@@ -19,6 +19,10 @@ import (
 // engine is what HTTP needs of the inference engine.
 type engine interface {
 	Predict(context.Context, inference.Request) (inference.Answer, error)
+	// Generate calls emit, if there is one, on this goroutine with pieces of the text:
+	// whole characters, put together the text. An error of emit, or the end of the
+	// context, ends the text.
+	Generate(ctx context.Context, r inference.GenerateRequest, emit func(text string) error) (inference.Generated, error)
 	Models(context.Context) ([]inference.Model, error)
 	Stats() inference.Stats
 	Ready() error
@@ -70,6 +74,14 @@ func (c *choice) UnmarshalJSON(data []byte) error {
 		return &invalid.Fault{Reason: "is empty; name an adapter, or say null for the bare base"}
 	}
 	return nil
+}
+
+// or is the adapter that was said, else the header's, and the field that names it.
+func (c choice) or(header string) (name, field string) {
+	if c.said {
+		return c.name, "adapter"
+	}
+	return header, "X-Adapter"
 }
 
 // prediction is the answer to a predictRequest; one result per input, in order.
@@ -202,10 +214,7 @@ func (p predict) request(ctx context.Context, in predictRequest) (inference.Requ
 	if in.TopK != nil && *in.TopK < 1 {
 		fault("top_k", "must be at least 1, not %d", *in.TopK)
 	}
-	adapter, field := in.Header, "X-Adapter"
-	if in.Adapter.said {
-		adapter, field = in.Adapter.name, "adapter"
-	}
+	adapter, field := in.Adapter.or(in.Header)
 	if adapter != "" && in.Adapters == nil {
 		faults = append(faults, checkRef(field, adapter))
 	}
@@ -228,19 +237,11 @@ func (p predict) request(ctx context.Context, in predictRequest) (inference.Requ
 			faults = append(faults, checkRef(fmt.Sprintf("adapters[%d]", i), *name))
 		}
 	}
-	if in.Model != "" {
-		faults = append(faults, checkRef("model", in.Model))
-	} else {
-		bases, err := baseNames(ctx, p.engine)
-		if err != nil {
-			return inference.Request{}, err
-		}
-		if len(bases) != 1 {
-			fault("model", "is missing; there is: %s", strings.Join(bases, ", "))
-		} else {
-			in.Model = bases[0]
-		}
+	model, err := modelOrOnly(ctx, p.engine, in.Model)
+	if err != nil && !invalid.Is(err) {
+		return inference.Request{}, err
 	}
+	faults = append(faults, err)
 	if err := errors.Join(faults...); err != nil {
 		return inference.Request{}, err
 	}
@@ -248,11 +249,27 @@ func (p predict) request(ctx context.Context, in predictRequest) (inference.Requ
 		names = slices.Repeat([]string{adapter}, len(in.Inputs))
 	}
 	return inference.Request{
-		Model:    in.Model,
+		Model:    model,
 		Adapters: names,
 		Inputs:   in.Inputs,
 		Truncate: in.Truncate == nil || *in.Truncate,
 	}, nil
+}
+
+// modelOrOnly checks the model that a request names, or finds the only base. An error
+// that is no fault is the engine's.
+func modelOrOnly(ctx context.Context, e engine, name string) (string, error) {
+	if name != "" {
+		return name, checkRef("model", name)
+	}
+	bases, err := baseNames(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	if len(bases) != 1 {
+		return "", invalid.Field("model", "is missing; there is: %s", strings.Join(bases, ", "))
+	}
+	return bases[0], nil
 }
 
 // baseNames lists the bases, in order. While they are still being loaded it is the

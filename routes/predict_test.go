@@ -134,6 +134,7 @@ func TestPredictRefuses(t *testing.T) {
 		"an input without a text":    {422, "invalid", []string{"inputs[0].text"}, `{"inputs":[{"text_pair":"a"}]}`},
 		"half a surrogate pair":      {422, "invalid", []string{"inputs[0]"}, `{"inputs":["\ud83d"]}`},
 		"no inputs":                  {422, "invalid", []string{"inputs"}, `{"model":"bert"}`},
+		"inputs of null":             {422, "invalid", []string{"inputs"}, `{"model":"bert","inputs":null}`},
 		"an empty list":              {422, "invalid", []string{"inputs"}, `{"model":"bert","inputs":[]}`},
 		"too many inputs":            {422, "invalid", []string{"inputs"}, `{"model":"bert","inputs":["1","2","3","4","5","6","7","8","9"]}`},
 		"top_k of zero":              {422, "invalid", []string{"top_k"}, `{"model":"bert","inputs":"a","top_k":0}`},

@@ -82,6 +82,8 @@ type Handler struct {
 
 	drained  context.Context // ends when Drain is called
 	drain    context.CancelFunc
+	closing  context.Context // ends shortly before connections are cut
+	hurry    context.CancelFunc
 	draining atomic.Bool
 }
 
@@ -115,6 +117,7 @@ func New(o Options) (*Handler, error) {
 		}
 	}
 	h.drained, h.drain = context.WithCancel(context.Background())
+	h.closing, h.hurry = context.WithCancel(context.Background())
 	h.table = h.operations(o.owned())
 	scopes := map[string]string{}
 	for _, op := range h.table {
@@ -166,18 +169,18 @@ func (h *Handler) router() *gin.Engine {
 	return g
 }
 
-// Drain makes /readyz answer 503 and ends what would otherwise stay open: event
-// streams and waits. Requests in flight are left to finish. It may be called more
+// Drain makes /readyz answer 503 and ends what would otherwise stay open: the events of
+// jobs, and waits. Requests in flight are left to finish. It may be called more
 // than once. Call it before http.Server.Shutdown, which waits for open streams.
 func (h *Handler) Drain() {
 	h.draining.Store(true)
 	h.drain()
 }
 
-// untilDrain is ctx, ended early with the cause errDraining when the service drains.
-func (h *Handler) untilDrain(ctx context.Context) (context.Context, context.CancelFunc) {
+// until is ctx, ended early with the cause errDraining when signal ends.
+func until(ctx, signal context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(h.drained, func() { cancel(errDraining) })
+	stop := context.AfterFunc(signal, func() { cancel(errDraining) })
 	return ctx, func() { stop(); cancel(nil) }
 }
 

@@ -14,7 +14,7 @@ import (
 // Serving says how the service stops. A zero means the default.
 type Serving struct {
 	Delay time.Duration // after /readyz turns 503, new requests are still taken for so long; 0
-	Grace time.Duration // then requests in flight have so long to finish; 30 s
+	Grace time.Duration // then requests in flight have so long to finish; texts half written end shortly before; 30 s
 
 	TLS         *tls.Config // nil: plain HTTP
 	Connections int         // open at a time; more wait to be taken; 4096
@@ -54,8 +54,12 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 	h.log.Info("draining", "delay", s.Delay, "grace", orDefault(s.Grace, 30*time.Second))
 	time.Sleep(s.Delay)
 	h.Drain()
-	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), orDefault(s.Grace, 30*time.Second))
+	patience := orDefault(s.Grace, 30*time.Second)
+	grace, stop := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer stop()
+	// Texts still being written then are told so, rather than cut off.
+	last := time.AfterFunc(patience-min(patience/2, 2*time.Second), h.hurry)
+	defer last.Stop()
 	err := server.Shutdown(grace)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("requests were still in flight when the grace ended: %w", err), server.Close())

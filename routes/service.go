@@ -25,9 +25,10 @@ type Info struct {
 // info adds the limits a caller should know.
 type info struct {
 	Info
-	UptimeSeconds float64    `json:"uptime_seconds" example:"86.4"`
-	Models        []string   `json:"models" example:"bert"`
-	Limits        infoLimits `json:"limits"`
+	UptimeSeconds float64           `json:"uptime_seconds" example:"86.4"`
+	Models        []string          `json:"models" example:"bert"`
+	Tasks         map[string]string `json:"tasks"` // of each model: text-classification | text2text-generation | text-generation
+	Limits        infoLimits        `json:"limits"`
 } // @name Info
 
 type infoLimits struct {
@@ -35,6 +36,7 @@ type infoLimits struct {
 	JSONBytes    int64 `json:"json_bytes" example:"33554432"`
 	DatasetBytes int64 `json:"dataset_bytes" example:"4294967296"`
 	AdapterBytes int64 `json:"adapter_bytes" example:"2147483648"`
+	NewTokens    int   `json:"new_tokens" example:"4096"` // the highest max_new_tokens
 } // @name InfoLimits
 
 // state is the answer of the health routes.
@@ -50,15 +52,16 @@ type model struct {
 	Base       string      `json:"base,omitempty" example:"bert"` // of a variant
 	Version    *adapterRef `json:"version,omitempty"`             // of a variant
 	Family     string      `json:"family" example:"bert"`
-	Task       string      `json:"task" example:"text-classification"`
+	Task       string      `json:"task" example:"text-classification" enums:"text-classification,text2text-generation,text-generation"`
 	Problem    string      `json:"problem_type,omitempty" example:"single_label_classification"`
 	Labels     []string    `json:"labels" example:"negative,positive"` // empty: no head of its own
 	Digest     string      `json:"digest" example:"sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"`
-	MaxLength  int         `json:"max_length" example:"512"`
+	MaxLength  int         `json:"max_length" example:"512"` // tokens of a text; for text2text-generation of prompt and answer each, for text-generation of both together
 	Parameters int64       `json:"parameters" example:"109482240"`
 	Dtype      string      `json:"dtype" example:"float32"`
-	Targets    []string    `json:"target_modules" example:"query,value"` // what LoRA targets unless told otherwise
-	Slots      int         `json:"slots" example:"31"`                   // of rank 8, for adapters on the device
+	Targets    []string    `json:"target_modules" example:"query,value"`          // what LoRA targets unless told otherwise
+	Templates  []string    `json:"templates,omitempty" example:"plain,t5,alpaca"` // that /generate knows here; the first is used unless a request or an adapter says otherwise
+	Slots      int         `json:"slots" example:"31"`                            // of rank 8, for adapters on the device
 	SlotsFree  int         `json:"slots_free" example:"29"`
 } // @name Model
 
@@ -110,7 +113,7 @@ func (s self) readiness(context.Context, none) (state, error) {
 // about describes the process.
 //
 //	@Summary		About this service
-//	@Description	Gives versions, backend, models and limits.
+//	@Description	Gives versions, backend, models, their tasks, and limits.
 //	@ID				info
 //	@Tags			service
 //	@Produce		json
@@ -119,14 +122,15 @@ func (s self) readiness(context.Context, none) (state, error) {
 //	@Router			/info [get]
 func (s self) about(ctx context.Context, _ none) (info, error) {
 	l := s.handler.limits
-	out := info{Info: s.info, Models: []string{},
-		Limits: infoLimits{Inputs: l.Inputs, JSONBytes: l.JSON, DatasetBytes: l.Dataset, AdapterBytes: l.Adapter}}
+	out := info{Info: s.info, Models: []string{}, Tasks: map[string]string{},
+		Limits: infoLimits{Inputs: l.Inputs, JSONBytes: l.JSON, DatasetBytes: l.Dataset, AdapterBytes: l.Adapter, NewTokens: mostNewTokens}}
 	if !s.info.Started.IsZero() {
 		out.UptimeSeconds = time.Since(s.info.Started).Round(time.Millisecond).Seconds()
 	}
 	models, err := s.engine.Models(ctx)
 	for _, m := range models {
 		out.Models = append(out.Models, m.Name)
+		out.Tasks[m.Name] = m.Task
 	}
 	return out, err
 }
@@ -134,7 +138,7 @@ func (s self) about(ctx context.Context, _ none) (info, error) {
 // models lists what can be named in `model`.
 //
 //	@Summary		List models
-//	@Description	Lists bases and variants.
+//	@Description	Lists bases and variants: what each is for, how long its texts may be, and, where it writes, which templates it knows.
 //	@ID				listModels
 //	@Tags			adapters
 //	@Produce		json
@@ -156,7 +160,7 @@ func (s self) models(ctx context.Context, _ none) (page[model], error) {
 func modelOf(m inference.Model) model {
 	return model{Name: m.Name, Kind: m.Kind, Source: m.Source, Base: m.Base, Version: refOf(m.Ref), Family: m.Family,
 		Task: m.Task, Problem: m.Problem, Labels: list(m.Labels), Digest: m.Digest, MaxLength: m.MaxLength,
-		Parameters: m.Parameters, Dtype: m.Dtype, Targets: list(m.Targets), Slots: m.Slots, SlotsFree: m.SlotsFree}
+		Parameters: m.Parameters, Dtype: m.Dtype, Targets: list(m.Targets), Templates: m.Templates, Slots: m.Slots, SlotsFree: m.SlotsFree}
 }
 
 // document gives the OpenAPI document out.

@@ -43,6 +43,7 @@ type fakeEngine struct {
 
 	mu      sync.Mutex
 	asked   []inference.Request
+	wrote   []inference.GenerateRequest
 	tiers   map[string]inference.Residency
 	imports func(inference.Import) error
 }
@@ -82,9 +83,39 @@ func (e *fakeEngine) Predict(ctx context.Context, r inference.Request) (inferenc
 	return a, nil
 }
 
+// Generate writes what it is asked for, word by word.
+func (e *fakeEngine) Generate(ctx context.Context, r inference.GenerateRequest, emit func(string) error) (inference.Generated, error) {
+	e.mu.Lock()
+	e.wrote = append(e.wrote, r)
+	e.mu.Unlock()
+	if e.fail != nil {
+		return inference.Generated{}, e.fail
+	}
+	g := inference.Generated{Model: r.Model, Text: r.Prompt, Tokens: []int32{7, 8}, Finish: inference.FinishStop, InputTokens: 5, OutputTokens: 3,
+		Queue: time.Millisecond, First: 3 * time.Millisecond, Inference: 6 * time.Millisecond}
+	if r.Adapter != "" {
+		v, err := e.registry.Resolve(ctx, r.Adapter)
+		if err != nil {
+			return inference.Generated{}, err
+		}
+		g.Adapter = &v.Ref
+	}
+	for _, word := range strings.SplitAfter(r.Prompt, " ") {
+		if err := ctx.Err(); err != nil {
+			return inference.Generated{}, err
+		}
+		if emit != nil {
+			if err := emit(word); err != nil {
+				return inference.Generated{}, err
+			}
+		}
+	}
+	return g, nil
+}
+
 func (e *fakeEngine) Models(context.Context) ([]inference.Model, error) { return e.models, nil }
 func (e *fakeEngine) Stats() inference.Stats {
-	return inference.Stats{Batches: 2, Rows: 7, Tokens: 10, PaddedTokens: 16}
+	return inference.Stats{Batches: 2, Rows: 7, Tokens: 10, PaddedTokens: 16, Steps: 9, StepRows: 20, StepPadded: 36, Written: 21}
 }
 func (e *fakeEngine) Ready() error { return e.ready }
 

@@ -23,7 +23,7 @@ type operation struct {
 	endpoint     endpoint
 	status       int
 	scope        scope
-	long         bool // may stay open for long: ends when the service drains
+	long         bool // waits for what others do: ends when the service drains
 }
 
 // operations is every operation there is. Adding one means a row here and a comment
@@ -31,6 +31,7 @@ type operation struct {
 func (h *Handler) operations(o Options) []operation {
 	var (
 		p = predict{o.Engine, h.limits, h.metrics}
+		g = generate{o.Engine, h.metrics, h.limits.Heartbeat, h.closing}
 		t = tune{o.Engine, o.Datasets, o.Planner, o.Jobs}
 		j = tuningJobs{o.Jobs, h.limits.Heartbeat}
 		d = datasetRoutes{o.Datasets, h.limits, h.metrics}
@@ -45,6 +46,7 @@ func (h *Handler) operations(o Options) []operation {
 	)
 	return []operation{
 		{post, "/predict", handle(p.run), ok, predicts, false},
+		{post, "/generate", handle(g.run), ok, predicts, false},
 		{get, "/models", handle(s.models), ok, predicts, false},
 
 		{post, "/tune/full", handle(t.full), accepted, tunes, false},

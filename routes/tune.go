@@ -114,7 +114,9 @@ func (t tune) lora(ctx context.Context, in tuneRequest) (submission, error) {
 // instruction trains on instructions and answers.
 //
 //	@Summary		Tune on instructions
-//	@Description	Queues a fine-tune of a text-to-text model on instructions and answers; method says whether an adapter or all weights learn.
+//	@Description	Queues a fine-tune of a base that writes (T5, mT5, MarianMT, the LLaMA family) on rows of one of these kinds: instruction, input and output; messages; source and target, such as a text and its translation. `method` says whether a LoRA adapter learns (the default; served as the next version of its name) or all weights (served as a variant). Only the answers are learned, not the prompts.
+//	@Description
+//	@Description	`template` says how instructions become prompts: plain, t5, alpaca, or chat, the base's own; it is kept with the result, so that /generate asks as it was taught. For translations, `source_lang` and `target_lang` put T5's "translate English to German: " before every source. `hyperparameters.max_target_length` bounds the answers of an encoder-decoder, in tokens. `evaluate.generate_rows` of the validation rows (default 50, 0 for none) are answered in full at every evaluation, which adds eval_bleu, eval_chrf, eval_rougeL, eval_exact_match and others to eval_loss and eval_token_accuracy. All faults of the request come back at once.
 //	@ID				tuneInstruction
 //	@Tags			tuning
 //	@Accept			json

@@ -15,6 +15,7 @@ import (
 
 // walk compares a JSON text, already known to be well formed, with a Go type.
 type walk struct {
+	data           []byte
 	dec            *json.Decoder
 	unknown, wrong []error
 	free           int // values seen where any may stand
@@ -43,10 +44,17 @@ func (w *walk) value(t reflect.Type, path string) {
 		w.custom(t, path)
 		return
 	}
+	before := w.dec.InputOffset()
 	token, err := w.dec.Token()
 	if err != nil {
 		w.fault(path, "cannot be read: %v", err)
 		return
+	}
+	if _, ok := token.(string); ok {
+		if lone := loneSurrogate(w.data[before:w.dec.InputOffset()]); lone != "" {
+			w.fault(path, "holds %s, half of a surrogate pair, which is no character", lone)
+			return
+		}
 	}
 	if token == nil { // null is "not given", everywhere but at the top
 		if path == "" {

@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"lorikeet/inference"
 	"lorikeet/inference/builtin"
+	"lorikeet/inference/gguf"
 	"lorikeet/inference/hub"
 )
 
@@ -61,15 +63,23 @@ func (s *shelf) open(ctx context.Context, name string) (*inference.Base, error) 
 			return nil, fmt.Errorf("base %s: %w", name, err)
 		}
 	}
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		return nil, fmt.Errorf("base %s: %s is not a folder; give a Hugging Face folder, hf:owner/repo or builtin:NAME", name, dir)
+	info, err := os.Stat(dir)
+	if err == nil && !info.IsDir() && strings.HasSuffix(dir, ".gguf") {
+		folder, err := gguf.Folder(os.DirFS(filepath.Dir(dir)), filepath.Base(dir))
+		if err != nil {
+			return nil, fmt.Errorf("base %s: %w", name, err)
+		}
+		return inference.OpenBase(name, source, folder)
+	}
+	if err != nil || !info.IsDir() {
+		return nil, fmt.Errorf("base %s: %s is not a folder; give a Hugging Face folder, a GGUF file, hf:owner/repo or builtin:NAME", name, dir)
 	}
 	return inference.OpenBase(name, source, os.DirFS(dir))
 }
 
 // modelFile picks what is needed of a model's repository.
 func modelFile(name string) bool {
-	if strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".safetensors.index.json") || name == "config.json" {
+	if strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".safetensors.index.json") || name == "config.json" || name == "generation_config.json" {
 		return !strings.Contains(name, "/")
 	}
 	for _, f := range inference.TokenizerFiles {

@@ -57,7 +57,7 @@ func (p *planner) read(ctx context.Context, s tuning.Spec, in datasets.Inputs) (
 		return nil, nil, nil, invalid.Field("name", "%q is the name of a base", s.Name)
 	}
 	kind := adapters.KindAdapter
-	if s.Kind == tuning.Full || s.Method == "full" {
+	if s.Whole() {
 		kind = adapters.KindVariant
 	}
 	if err := p.engine.Registry.Admits(ctx, s.Name, s.Model, kind); err != nil {

@@ -287,7 +287,8 @@ func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Devic
 // registry makes one version of a job.
 func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, error) {
 	v := adapters.Version{Ref: adapters.Ref{Name: f.Job.Name}, Kind: adapters.KindAdapter, Base: f.Job.Model,
-		Files: map[string]adapters.File{}, Labels: f.Labels, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID, Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}
+		Files: map[string]adapters.File{}, Labels: f.Labels, Template: f.Template, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID,
+		Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}
 	for name, file := range f.Files {
 		v.Files[name] = adapters.File{Digest: file.Digest, Size: file.Size}
 	}
@@ -297,7 +298,7 @@ func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, 
 	}
 	defer func() { _ = base.Close() }() // read only
 	v.BaseDigest = base.Digest
-	if f.Job.Kind == tuning.Full {
+	if f.Job.Spec.Whole() {
 		v.Kind = adapters.KindVariant
 	} else {
 		a, err := p.registry.Open(ctx, v, base.Layout)

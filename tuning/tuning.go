@@ -94,7 +94,8 @@ type Evaluate struct {
 	Metrics    []string `json:"metrics,omitempty"`
 	EverySteps int      `json:"every_steps,omitempty"`
 	// GenerateRows is how many of the rows held back a base that generates answers in
-	// full, to be compared with theirs; 0: none.
+	// full, to be compared with theirs (BLEU, chrF, TER, ROUGE, METEOR without synonyms,
+	// exact match); 0: none.
 	GenerateRows *int `json:"generate_rows,omitempty"`
 }
 
@@ -216,10 +217,11 @@ type Reporter interface {
 
 // Outcome of a successful attempt.
 type Outcome struct {
-	Files   map[string]string  `json:"files"`   // name to local path: what will be registered
-	Metrics map[string]float64 `json:"metrics"` // final metrics, "eval_…" and "train_loss"
-	Labels  []string           `json:"labels,omitempty"`
-	Steps   int                `json:"steps"`
+	Files    map[string]string  `json:"files"`   // name to local path: what will be registered
+	Metrics  map[string]float64 `json:"metrics"` // final metrics, "eval_…" and "train_loss"
+	Labels   []string           `json:"labels,omitempty"`
+	Template string             `json:"template,omitempty"` // what made the prompts of the rows
+	Steps    int                `json:"steps"`
 }
 
 // Trainer makes one attempt. It returns ErrStopped after Stop, ctx's error when ctx

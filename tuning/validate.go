@@ -12,6 +12,7 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
+	"lorikeet/inference/prompt"
 )
 
 // WithDefaults is the spec with every absent option filled in. The learning rates
@@ -24,7 +25,7 @@ func (s Spec) WithDefaults() Spec {
 		h = *s.Hyperparameters
 	}
 	rate := 1e-3
-	if s.Kind == Full || s.Method == "full" {
+	if s.Whole() {
 		rate = 5e-5
 	}
 	fill(&h.Epochs, 3)
@@ -41,7 +42,7 @@ func (s Spec) WithDefaults() Spec {
 	fill(&h.Seed, 42)
 	fill(&h.Shuffle, true)
 	s.Hyperparameters = &h
-	if s.Kind == LoRA || s.Kind == Instruction && s.Method != "full" {
+	if s.Kind == LoRA || s.Kind == Instruction && !s.Whole() {
 		l := LoRAOptions{}
 		if s.LoRA != nil {
 			l = *s.LoRA
@@ -66,6 +67,9 @@ func fill[V any](p **V, v V) {
 	}
 }
 
+// Whole reports whether every weight learns, which makes a model of its own.
+func (s Spec) Whole() bool { return s.Kind == Full || s.Kind == Instruction && s.Method == "full" }
+
 // Validate reports everything that is wrong with a spec that has its defaults, as far
 // as it can be seen without the base and the rows.
 func (s Spec) Validate() error {
@@ -87,10 +91,13 @@ func (s Spec) Validate() error {
 		bad("model", "is missing: name a base (see GET /models)")
 	}
 	errs = append(errs, adapters.CheckName("name", s.Name), s.sources())
+	if s.Template != "" && !slices.Contains(prompt.Names, s.Template) {
+		bad("template", "%q is not a template; known: %s", s.Template, strings.Join(prompt.Names, ", "))
+	}
 	if (s.SourceLang == "") != (s.TargetLang == "") {
 		bad("source_lang", "give source_lang and target_lang both, or neither")
 	}
-	if (s.Kind == Full || s.Method == "full") && s.LoRA != nil {
+	if s.Whole() && s.LoRA != nil {
 		bad("lora", "a full fine-tune has no LoRA options")
 	}
 	errs = append(errs, s.Hyperparameters.validate(), s.LoRA.validate())

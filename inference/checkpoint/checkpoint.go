@@ -8,7 +8,8 @@
 //
 // A folder comes from a stranger. What is wrong with it comes back as
 // invalid.Faults, all at once, and names of files in the index stay inside the
-// folder. Weights that are pickled (pytorch_model.bin) are refused: to load a
+// folder. A gguf.Folder is opened as well: there, names and layout of the tensors are
+// those of the checkpoint it was made from. Weights that are pickled (pytorch_model.bin) are refused: to load a
 // pickle is to run it.
 package checkpoint
 
@@ -24,6 +25,7 @@ import (
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/safetensors"
+	"lorikeet/inference/gguf"
 )
 
 // The names of the files, as transformers writes them.
@@ -49,8 +51,16 @@ var ErrNoTensor = safetensors.ErrNoTensor
 type Model struct {
 	config  []byte
 	names   []string
-	where   map[string]*safetensors.File // the file of each tensor
+	where   map[string]weights // the file of each tensor
+	gguf    *gguf.File         // nil: the weights are safetensors
 	closers []io.Closer
+}
+
+// weights are the tensors of one file.
+type weights interface {
+	Names() []string
+	Info(name string) (safetensors.Info, bool)
+	Float32s(name string) ([]float32, error)
 }
 
 // Open opens the model in the root of fsys. The files of fsys should implement
@@ -61,7 +71,7 @@ type Model struct {
 // tensor of the index is in the file that the index names, and the files hold
 // no others. The caller closes the Model.
 func Open(fsys fs.FS) (*Model, error) {
-	m := &Model{where: map[string]*safetensors.File{}}
+	m := &Model{where: map[string]weights{}}
 	config, configErr := readConfig(fsys)
 	m.config = config
 	// Look at the weights even so, to report everything wrong at once.
@@ -108,8 +118,26 @@ func (m *Model) openWeights(fsys fs.FS) error {
 		return nil
 	case exists(fsys, IndexFile):
 		return m.openShards(fsys)
+	case exists(fsys, gguf.WeightsFile):
+		return m.openGGUF(fsys)
 	}
 	return noWeights(fsys)
+}
+
+func (m *Model) openGGUF(fsys fs.FS) error {
+	f, closer, err := gguf.OpenFS(fsys, gguf.WeightsFile)
+	if err != nil {
+		return err
+	}
+	m.gguf, m.closers = f, append(m.closers, closer)
+	w, err := f.Weights()
+	if err != nil {
+		return err
+	}
+	for _, name := range w.Names() {
+		m.where[name] = w
+	}
+	return nil
 }
 
 // openFile opens one safetensors file and leaves it open for as long as m is.

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash"
 	"io"
+
+	"lorikeet/adapters/safetensors"
 )
 
 // Digest identifies what the checkpoint says: config.json, and each tensor's
@@ -21,14 +23,22 @@ import (
 //	str("lorikeet checkpoint 1"), str(config.json), u64(number of tensors),
 //	then for each tensor in the byte order of the names:
 //	str(name), str(dtype), u64(rank), u64(dimension)…, str(bytes)
+//
+// A GGUF file is all of the model, and its digest is the file's own, as sha256sum tells it.
 func (m *Model) Digest() (string, error) {
+	if m.gguf != nil {
+		return m.gguf.Digest()
+	}
 	h := sha256.New()
 	str(h, []byte("lorikeet checkpoint 1"))
 	str(h, m.config)
 	u64(h, len(m.names))
 	buf := make([]byte, 1<<20)
 	for _, name := range m.names {
-		f := m.where[name]
+		f, ok := m.where[name].(*safetensors.File)
+		if !ok {
+			return "", fmt.Errorf("digest of checkpoint: tensor %s is not in a safetensors file", name)
+		}
 		info, _ := f.Info(name)
 		r, err := f.Section(name)
 		if err != nil {

@@ -15,7 +15,6 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/safetensors"
 	"lorikeet/inference"
-	"lorikeet/inference/arch"
 	"lorikeet/inference/checkpoint"
 )
 
@@ -53,9 +52,16 @@ func BERT(t testing.TB, labels ...string) string {
 	}
 	config, err := json.Marshal(c)
 	must(t, err)
-	model, err := arch.Open(config)
-	must(t, err)
-	weights, _, err := inference.Sketch(model)
+	fill(t, dir, config, 0.3)
+	must(t, os.WriteFile(filepath.Join(dir, "vocab.txt"), []byte(strings.Join(vocab, "\n")+"\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(`{"tokenizer_class":"BertTokenizer","do_lower_case":true}`), 0o600))
+	return dir
+}
+
+// fill writes a checkpoint of random weights with this deviation.
+func fill(t testing.TB, dir string, config []byte, deviation float64) {
+	t.Helper()
+	weights, err := inference.Blueprint(config)
 	must(t, err)
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // test data
 	var out []safetensors.Out
@@ -64,21 +70,18 @@ func BERT(t testing.TB, labels ...string) string {
 		v := make([]float32, n)
 		for i := range v {
 			switch {
-			case strings.HasSuffix(w.Name, "LayerNorm.weight"):
+			case strings.HasSuffix(w.Name, "orm.weight"):
 				v[i] = 1
 			case !strings.HasSuffix(w.Name, ".bias"):
-				v[i] = float32(0.3 * r.NormFloat64())
+				v[i] = float32(deviation * r.NormFloat64())
 			}
 		}
 		out = append(out, safetensors.Out{Name: w.Name, DType: "F32", Shape: w.CheckpointDims(), Data: v})
 	}
 	must(t, checkpoint.WriteDir(dir, config, out, map[string]string{"format": "pt"}))
-	must(t, os.WriteFile(filepath.Join(dir, "vocab.txt"), []byte(strings.Join(vocab, "\n")+"\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, "tokenizer_config.json"), []byte(`{"tokenizer_class":"BertTokenizer","do_lower_case":true}`), 0o600))
-	return dir
 }
 
-// Base opens a folder that BERT wrote.
+// Base opens a folder that was written here.
 func Base(t testing.TB, name, dir string) *inference.Base {
 	t.Helper()
 	b, err := inference.OpenBase(name, dir, os.DirFS(dir))
@@ -100,9 +103,9 @@ func Adapter(t testing.TB, base *inference.Base, seed uint64, rank int, labels .
 		}
 		return v
 	}
-	c := adapters.Config{PeftType: "LORA", R: rank, Alpha: float64(2 * rank), Bias: "none", Targets: adapters.Names{List: base.Arch.Facts().Targets}}
+	c := adapters.Config{PeftType: "LORA", R: rank, Alpha: float64(2 * rank), Bias: "none", Targets: adapters.Names{List: base.Facts().Targets}}
 	if len(labels) > 0 {
-		c.Save = base.Arch.Facts().Heads
+		c.Save = base.Facts().Heads
 	}
 	a := &adapters.Adapter{Config: c, Factors: map[string]adapters.Factors{}, Saved: map[string]adapters.Dense{},
 		Meta: adapters.Meta{BaseDigest: base.Digest, Labels: labels}}

@@ -67,6 +67,16 @@ func (g *Program) Run(feed Feed) (out []compute.Buffer, err error) {
 // Free releases the compiled graph.
 func (g *Program) Free() { g.graph.Finalize() }
 
+// DownloadIDs copies an int32 buffer from the device.
+func DownloadIDs(b compute.Buffer) ([]int32, error) {
+	shape, err := b.Shape()
+	if err != nil {
+		return nil, err
+	}
+	values := make([]int32, shape.Size())
+	return values, b.ToFlatData(values)
+}
+
 // caught turns a panic into an error. GoMLX panics with errors.
 func caught(err *error, doing string) {
 	switch e := recover().(type) {

@@ -187,3 +187,11 @@ func joined(messages []Message) string {
 	}
 	return b.String()
 }
+
+// Counts is the weight of the turn in the loss.
+func (m Message) Counts() float64 {
+	if m.Weight == nil {
+		return 1
+	}
+	return *m.Weight
+}

@@ -15,11 +15,12 @@ import (
 // Finished is what a successful job is registered from. Its files are blobs in the
 // store.
 type Finished struct {
-	Job     tuning.Job
-	Files   map[string]File
-	Metrics map[string]float64
-	Labels  []string
-	Steps   int
+	Job      tuning.Job
+	Files    map[string]File
+	Metrics  map[string]float64
+	Labels   []string
+	Template string // what made the prompts it was taught
+	Steps    int
 }
 
 // decide writes the job's final record, unless another writer was first, and reports
@@ -69,7 +70,7 @@ func (q *Queue) register(ctx context.Context, s *state) error {
 	if q.o.Register != nil {
 		res, err := q.o.Register(ctx, Finished{
 			Job: s.job(), Files: s.final.Files,
-			Metrics: s.final.Metrics, Labels: s.final.Labels, Steps: s.final.Steps,
+			Metrics: s.final.Metrics, Labels: s.final.Labels, Template: s.final.Template, Steps: s.final.Steps,
 		})
 		switch {
 		case err == nil:

@@ -134,6 +134,7 @@ type finalRecord struct {
 	Files    map[string]File    `json:"files,omitempty"`
 	Metrics  map[string]float64 `json:"metrics,omitempty"`
 	Labels   []string           `json:"labels,omitempty"`
+	Template string             `json:"template,omitempty"`
 	Steps    int                `json:"steps,omitempty"`
 	Progress *tuning.Progress   `json:"progress,omitempty"`
 	History  string             `json:"history,omitempty"` // digest of all events, gzipped JSON lines

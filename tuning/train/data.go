@@ -16,8 +16,9 @@ type example struct {
 	// What it writes. Of an encoder-decoder these are the target's tokens; of a decoder
 	// alone they stand under its tokens, below 0 where nothing is asked.
 	labels []int32
-	prompt []int32 // tokens that come before the answer: a decoder's
-	answer string  // as it was given
+	counts []float32 // weight of each label in the loss, 0 where nothing is asked
+	prompt []int32   // tokens that come before the last answer: a decoder's
+	answer string    // the last, as it was given
 }
 
 // length is what examples are sorted by, so that those of a batch are alike.

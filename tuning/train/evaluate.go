@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -22,7 +21,6 @@ func (a *attempt) evaluate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	maps.Copy(scores, a.place.Base)
 	a.place.Metrics = scores
 	best := false
 	if e := a.spec.EarlyStopping; e != nil {
@@ -94,7 +92,7 @@ func (a *attempt) score(ctx context.Context) (map[string]float64, error) {
 	}
 	out := map[string]float64{"eval_loss": loss}
 	for k, v := range scores {
-		if wanted(a.spec.Evaluate, k) {
+		if a.wanted(k) {
 			out["eval_"+k] = v
 		}
 	}
@@ -127,7 +125,10 @@ func (a *attempt) measured() error {
 	var known map[string]float64
 	switch {
 	case a.base.Generates():
-		known = metrics.Generation([]string{"a"}, []string{"a"})
+		known = map[string]float64{}
+		if a.generateRows() > 0 { // else no texts are compared
+			known = metrics.Generation([]string{"a"}, []string{"a"})
+		}
 		known["perplexity"], known["token_accuracy"] = 1, 1
 	case a.target.problem == arch.SingleLabel:
 		known = metrics.Classification([]int{0}, []int{0}, len(a.target.labels))
@@ -148,16 +149,11 @@ func (a *attempt) measured() error {
 		m := strings.TrimPrefix(e.Metric, "eval_")
 		if _, ok := known[m]; !ok {
 			errs = append(errs, invalid.Field("early_stopping.metric", "%q is not measured here; known: loss, %s, each after eval_", e.Metric, strings.Join(names(known), ", ")))
-		} else if !wanted(a.spec.Evaluate, m) {
+		} else if !a.wanted(m) {
 			errs = append(errs, invalid.Field("early_stopping.metric", "%q is not among evaluate.metrics", e.Metric))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// wanted reports whether the job asks for a metric; without a list it asks for all.
-func wanted(e *tuning.Evaluate, metric string) bool {
-	return e == nil || len(e.Metrics) == 0 || slices.Contains(e.Metrics, metric)
 }
 
 // predictHeld runs the rows in order of length, so that little is padded, and gives

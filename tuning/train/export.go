@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -19,7 +20,10 @@ import (
 
 // finish goes back to the best values, writes the files to register and sums up.
 func (a *attempt) finish() (tuning.Outcome, error) {
-	out := tuning.Outcome{Metrics: map[string]float64{}, Labels: a.target.labels, Steps: a.place.Step}
+	out := tuning.Outcome{Metrics: maps.Clone(a.place.Base), Labels: a.target.labels, Template: a.taught, Steps: a.place.Step}
+	if out.Metrics == nil {
+		out.Metrics = map[string]float64{}
+	}
 	scores := a.place.Metrics
 	if a.best != nil {
 		if err := a.loop.restore(a.best, nil, nil); err != nil {
@@ -28,9 +32,7 @@ func (a *attempt) finish() (tuning.Outcome, error) {
 		scores = a.place.BestResult
 		out.Metrics["best_step"] = float64(a.place.BestStep)
 	}
-	for k, v := range scores {
-		out.Metrics[k] = v
-	}
+	maps.Copy(out.Metrics, scores)
 	out.Metrics["train_loss"] = a.place.LossSum / float64(max(1, a.place.Step))
 	out.Metrics["train_runtime_seconds"] = a.worked.Seconds()
 	var err error
@@ -41,7 +43,7 @@ func (a *attempt) finish() (tuning.Outcome, error) {
 // exportAdapter writes the folder that PEFT reads.
 func (a *attempt) exportAdapter() (map[string]string, error) {
 	made := &adapters.Adapter{Config: a.config, Factors: map[string]adapters.Factors{}, Saved: map[string]adapters.Dense{},
-		Meta: adapters.Meta{BaseDigest: a.base.Digest, Labels: a.target.labels, Problem: string(a.target.problem)}}
+		Meta: adapters.Meta{BaseDigest: a.base.Digest, Labels: a.target.labels, Problem: string(a.target.problem), Template: a.taught}}
 	for _, t := range a.loop.learned {
 		v, err := nn.Download(t.value)
 		if err != nil {
@@ -110,7 +112,7 @@ func (a *attempt) exportFull() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{"generation_config.json", "chat_template.jinja"}, inference.TokenizerFiles...) {
+	for _, name := range append([]string{inference.GenerationFile}, inference.TokenizerFiles...) {
 		b, err := fs.ReadFile(a.base.Folder(), name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/gomlx/compute"
@@ -28,8 +29,16 @@ type scribe interface {
 	start() (token int32, ok bool)
 }
 
-// likeliest is the best token of each row; float32 holds every id exactly.
-func likeliest(logits *Node) *Node {
+// likeliest is the best token of each row, but for those that are never written; float32
+// holds every id exactly.
+func likeliest(logits *Node, banned []int32) *Node {
+	never := make([]float32, logits.Shape().Dim(-1))
+	for _, id := range banned {
+		never[id] = float32(math.Inf(-1))
+	}
+	if len(banned) > 0 {
+		logits = Add(logits, ExpandLeftToRank(Const(logits.Graph(), never), logits.Rank()))
+	}
 	return ConvertDType(ArgMax(logits, -1, dtypes.Int32), dtypes.Float32)
 }
 
@@ -52,7 +61,7 @@ func (m translator) stepper(p *nn.Pass, s size, room int) []*Node {
 	}
 	logits, next := m.arch.Step(p.Root(), p.Input("token", dtypes.Int32, s.rows), p.Input("position", dtypes.Int32, s.rows),
 		nn.NewCache(p, f.Layers, s.rows, room, f.Heads, f.HeadDim), source, p.Input("mask", dtypes.Int32, s.rows, s.length))
-	return append([]*Node{likeliest(logits)}, next.Nodes()...)
+	return append([]*Node{likeliest(logits, m.banned)}, next.Nodes()...)
 }
 
 func (m translator) start() (int32, bool) { return m.arch.Facts().Start, true }
@@ -60,12 +69,12 @@ func (m translator) start() (int32, bool) { return m.arch.Facts().Start, true }
 func (m speaker) reader(p *nn.Pass, s size, room int) []*Node {
 	logits, next := m.arch.Prefill(p.Root(), p.Input("ids", dtypes.Int32, s.rows, s.length), p.Input("mask", dtypes.Int32, s.rows, s.length),
 		p.Input("rows", dtypes.Int32, s.rows), m.arch.Cache(p, s.rows, room))
-	return append([]*Node{likeliest(logits)}, next.Nodes()...)
+	return append([]*Node{likeliest(logits, m.banned)}, next.Nodes()...)
 }
 
 func (m speaker) stepper(p *nn.Pass, s size, room int) []*Node {
 	logits, next := m.arch.Step(p.Root(), p.Input("token", dtypes.Int32, s.rows), p.Input("position", dtypes.Int32, s.rows), m.arch.Cache(p, s.rows, room))
-	return append([]*Node{likeliest(logits)}, next.Nodes()...)
+	return append([]*Node{likeliest(logits, m.banned)}, next.Nodes()...)
 }
 
 func (m speaker) start() (int32, bool) { return 0, false }

@@ -151,6 +151,13 @@ func (p *Plan) estimate(a *attempt, limits Limits) {
 	longest := int64(padded(a.longest(), a.longest()))
 	tokens := int64(size) * longest
 	activations := tokens * int64(f.Layers) * (16*int64(f.Hidden) + longest*int64(f.Hidden)/64)
+	if a.base.Generates() { // the scores of the vocabulary, their exponentials and their gradient
+		written := longest
+		if a.base.Seq2Seq != nil {
+			written = int64(padded(a.maxTarget(), a.maxTarget()))
+		}
+		activations += 3 * int64(size) * written * int64(f.Vocab)
+	}
 	p.MemoryBytes = 4 * (p.Total + 3*p.Trainable + activations)
 }
 
@@ -164,7 +171,13 @@ func (a *attempt) longest() int {
 
 func (p *Plan) warn(a *attempt) {
 	add := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
-	if p.TruncatedRows > 0 {
+	if len(a.train) > p.Rows {
+		add("the %d conversations have %d answers: each is an example of its own", p.Rows, len(a.train))
+	}
+	switch {
+	case p.TruncatedRows > 0 && a.base.Seq2Seq != nil:
+		add("%d of %d examples are longer than max_length %d or max_target_length %d and are cut", p.TruncatedRows, len(a.train), a.maxLength(), a.maxTarget())
+	case p.TruncatedRows > 0:
 		add("%d of %d rows are longer than max_length %d and are cut", p.TruncatedRows, p.Rows, a.maxLength())
 	}
 	if n := *a.spec.Hyperparameters.MaxLength; n > a.maxLength() {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"lorikeet/inference"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
+	"lorikeet/inference/prompt"
 	"lorikeet/tuning"
 	"lorikeet/tuning/data"
 )
@@ -30,7 +32,7 @@ func recipeOf(s tuning.Spec) (recipe, error) {
 	kind := s.Kind
 	if kind == tuning.Instruction {
 		kind = tuning.LoRA
-		if s.Method == "full" {
+		if s.Whole() {
 			kind = tuning.Full
 		}
 	}
@@ -86,11 +88,20 @@ func (a *attempt) teach(rows []data.Row) (target, error) {
 		return target{}, invalid.Field("dataset", "has no rows")
 	}
 	if a.base.Generates() {
-		return target{}, a.fits(rows[0].Kind)
+		return target{}, a.teachTexts(rows[0].Kind)
 	}
 	if a.spec.Kind == tuning.Instruction {
 		return target{}, invalid.Field("model", "%q scores texts (%s, %s) and writes none: /tune/instruction needs a base that generates; /tune/lora and /tune/full tune this one",
 			a.spec.Model, a.base.Facts().Family, a.base.Task())
+	}
+	var errs []error
+	for field, given := range map[string]string{"template": a.spec.Template, "source_lang": a.spec.SourceLang} {
+		if given != "" {
+			errs = append(errs, invalid.Field(field, "is for bases that generate; %q scores texts", a.spec.Model))
+		}
+	}
+	if len(errs) > 0 {
+		return target{}, errors.Join(errs...)
 	}
 	switch rows[0].Kind {
 	case data.Regression:
@@ -127,12 +138,24 @@ func (a *attempt) teach(rows []data.Row) (target, error) {
 	return t, nil
 }
 
-// fits refuses rows that a generating base cannot learn from.
-func (a *attempt) fits(kind data.Kind) error {
+// teachTexts refuses rows that a generating base cannot learn from, and finds the
+// template that makes prompts of the others. Sources and prompts are read as they stand
+// unless the job names one.
+func (a *attempt) teachTexts(kind data.Kind) error {
 	switch kind {
 	case data.Classification, data.Regression, data.Text:
-		return invalid.Field("dataset", "holds %s rows; %q generates (%s, %s): give rows with source and target, or prompt and completion",
-			kind, a.spec.Model, a.base.Facts().Family, a.base.Task())
+		return invalid.Field("dataset", "holds %s rows; %q generates (%s, %s): give %s",
+			kind, a.spec.Model, a.base.Facts().Family, a.base.Task(), rowsToGive)
+	}
+	var err error
+	if a.template, err = prompt.Named(a.spec.Template, a.base.Chat); err != nil {
+		return err
+	}
+	if kind != data.Seq2Seq || a.spec.Template != "" {
+		a.taught = a.template.Name()
+	}
+	if a.taught == "chat" {
+		return a.base.Chat.Broken()
 	}
 	return nil
 }
@@ -209,9 +232,7 @@ func (a *attempt) model() error {
 	a.keepHead = a.base.Generates() || sameHead(a.base.Facts(), a.target)
 	a.loop = &loop{backend: a.Backend, base: a.base, model: a.family(), random: true,
 		maxNorm: *h.MaxGradNorm, decay: *h.WeightDecay, seed: *h.Seed}
-	learns := func(name string) bool {
-		return a.base.Seq2Seq == nil || !slices.Contains(a.base.Seq2Seq.Facts().Fixed, name)
-	}
+	learns := a.learns
 	if a.recipe.lora {
 		if err := a.plan(); err != nil {
 			return err
@@ -227,13 +248,13 @@ func (a *attempt) family() model {
 	rate, pad := a.spec.Hyperparameters.Dropout, a.base.Text.PadID()
 	switch {
 	case a.base.Seq2Seq != nil:
-		m := translator{arch: a.base.Seq2Seq, pad: pad, source: a.maxLength(), target: a.maxTarget()}
+		m := translator{arch: a.base.Seq2Seq, pad: pad, source: a.maxLength(), target: a.maxTarget(), banned: a.base.Banned()}
 		if rate != nil {
 			m.arch = m.arch.WithDropout(*rate)
 		}
 		return m
 	case a.base.Causal != nil:
-		m := speaker{arch: a.base.Causal, pad: pad, limit: a.maxLength()}
+		m := speaker{arch: a.base.Causal, pad: pad, limit: a.maxLength(), banned: a.base.Banned()}
 		if rate != nil {
 			m.arch = m.arch.WithDropout(*rate)
 		}
@@ -308,17 +329,25 @@ func baseName(b *inference.Base) string {
 	return repo
 }
 
+// learns reports whether one of the base's weights learns in a full fine-tune.
+func (a *attempt) learns(name string) bool {
+	return a.base.Seq2Seq == nil || !slices.Contains(a.base.Seq2Seq.Facts().Fixed, name)
+}
+
 // saves reports whether one of the base's weights learns beside the factors.
 func (a *attempt) saves(name string) bool {
-	path := name[:strings.LastIndexByte(name, '.')]
-	return slices.Contains(a.ranks.Saved, path)
+	return slices.Contains(a.ranks.Saved, moduleOf(name))
 }
+
+// moduleOf is the module that a weight is of; "" is the model, which has a few of its own
+// (a Marian's final_logits_bias).
+func moduleOf(weight string) string { return weight[:max(0, strings.LastIndexByte(weight, '.'))] }
 
 // first is the value a parameter starts from: the base's, or for what the base does
 // not have (factors, a new head) the reference's initialisation.
 func (a *attempt) first(p nn.Param) ([]float32, error) {
 	if p.Role == nn.Weight {
-		m, head := a.base.Layout.Find(p.Name[:strings.LastIndexByte(p.Name, '.')])
+		m, head := a.base.Layout.Find(moduleOf(p.Name))
 		head = head && m.Kind == adapters.Head
 		if !head || a.keepHead || !m.Labels && a.base.Has(p.Name) {
 			return a.base.Value(p)

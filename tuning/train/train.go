@@ -17,6 +17,7 @@ import (
 	"lorikeet/adapters/invalid"
 	"lorikeet/inference"
 	"lorikeet/inference/arch"
+	"lorikeet/inference/prompt"
 	"lorikeet/tuning"
 )
 
@@ -62,8 +63,10 @@ type attempt struct {
 	base   *inference.Base
 	recipe recipe
 
-	target target
-	sample int // tokenize only so many rows, to check a job; 0: all
+	target   target
+	template prompt.Template // makes prompts of instructions and conversations
+	taught   string          // its name; empty: the rows bring prompts of their own
+	sample   int             // tokenize only so many rows, to check a job; 0: all
 	// keepHead says that the base's own head fits the labels and is trained on.
 	keepHead bool
 	ranks    adapters.Plan   // LoRA only
@@ -141,10 +144,13 @@ func (a *attempt) run(ctx context.Context) error {
 	return nil
 }
 
+// smallest keeps a step whose answers were all cut off from dividing by nothing.
+const smallest = 1e-9
+
 // micro packs the batches of one step. Each example weighs the same, whatever batch
 // it is in; of texts to write, each token does.
 func (a *attempt) micro(batches [][]int, size int) ([]batch, int) {
-	n, asked := 0, 0
+	n, asked := 0, 0.0
 	for _, b := range batches {
 		n += len(b)
 		for _, at := range b {
@@ -157,7 +163,7 @@ func (a *attempt) micro(batches [][]int, size int) ([]batch, int) {
 		for i, at := range b {
 			rows[i] = a.train[at]
 		}
-		micro = append(micro, a.loop.pack(rows, size, 1/float64(max(1, asked))))
+		micro = append(micro, a.loop.pack(rows, size, 1/max(asked, smallest)))
 	}
 	return micro, n
 }

@@ -117,9 +117,9 @@ func specOf(kind tuning.Kind, steps int) tuning.Spec {
 	return s
 }
 
-// lesson is a run that is long and warm enough for the tiny model, whose weights are
+// courseOf is a run that is long and warm enough for the tiny model, whose weights are
 // random.
-func lesson(kind tuning.Kind) tuning.Spec {
+func courseOf(kind tuning.Kind) tuning.Spec {
 	s := specOf(kind, 120)
 	s.Hyperparameters.LearningRate = of(map[tuning.Kind]float64{tuning.LoRA: 0.02, tuning.Full: 0.003}[kind])
 	s.Hyperparameters.Dropout = of(0.0)
@@ -134,7 +134,7 @@ func TestATunedModelAnswersAsItWasEvaluated(t *testing.T) {
 			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
 				dir := inferencetest.BERT(t)
 				d := newDiary(t)
-				s := lesson(kind)
+				s := courseOf(kind)
 				task := tuning.Task{Job: "job_x", Spec: s, Train: reviews(t, 48, labelled), Validation: reviews(t, 24, labelled), Dir: t.TempDir()}
 				before, err := os.ReadFile(filepath.Join(dir, "model.safetensors"))
 				if err != nil {
@@ -163,14 +163,13 @@ func TestATunedModelAnswersAsItWasEvaluated(t *testing.T) {
 	}
 }
 
-// servedLoss is the mean cross entropy of the files of an outcome, as the engine
-// serves them.
-func servedLoss(t *testing.T, kind tuning.Kind, dir string, out tuning.Outcome, path string, backend compute.Backend) float64 {
+// serve registers the files of an outcome as "x", on an engine that serves the base.
+func serve(t *testing.T, variant bool, dir string, out tuning.Outcome, backend compute.Backend) *inference.Engine {
 	t.Helper()
 	e, stop := inferencetest.Engine(t, backend, inferencetest.Base(t, "tiny", dir))
-	defer stop()
-	v := adapters.Version{Ref: adapters.Ref{Name: "x"}, Kind: adapters.KindAdapter, Base: "tiny", Files: map[string]adapters.File{}}
-	if kind == tuning.Full {
+	t.Cleanup(stop)
+	v := adapters.Version{Ref: adapters.Ref{Name: "x"}, Kind: adapters.KindAdapter, Base: "tiny", Template: out.Template, Files: map[string]adapters.File{}}
+	if variant {
 		v.Kind = adapters.KindVariant
 	}
 	for name, p := range out.Files {
@@ -186,6 +185,14 @@ func servedLoss(t *testing.T, kind tuning.Kind, dir string, out tuning.Outcome, 
 	if _, err := e.Registry.Register(t.Context(), v); err != nil {
 		t.Fatal(err)
 	}
+	return e
+}
+
+// servedLoss is the mean cross entropy of the files of an outcome, as the engine
+// serves them.
+func servedLoss(t *testing.T, kind tuning.Kind, dir string, out tuning.Outcome, path string, backend compute.Backend) float64 {
+	t.Helper()
+	e := serve(t, kind == tuning.Full, dir, out, backend)
 	rows, err := readRows(path)
 	if err != nil {
 		t.Fatal(err)
@@ -211,52 +218,57 @@ func TestAResumedRunEqualsOneThatNeverStopped(t *testing.T) {
 	for _, kind := range []tuning.Kind{tuning.LoRA, tuning.Full} {
 		t.Run(string(kind), func(t *testing.T) {
 			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
-				dir := inferencetest.BERT(t, "no", "yes")
 				s := specOf(kind, 12)
 				s.Hyperparameters.GradientAccumulation = of(2)
 				s.EarlyStopping = &tuning.EarlyStopping{Patience: 9}
 				s.Evaluate = &tuning.Evaluate{EverySteps: 2}
-				task := func(resume string) tuning.Task {
-					return tuning.Task{Job: "job_x", Spec: s, Resume: resume, Dir: t.TempDir(),
-						Train: reviews(t, 44, labelled), Validation: reviews(t, 20, labelled)}
-				}
-				whole := newDiary(t)
-				want, err := newTrainer(t, backend, dir).Train(t.Context(), task(""), whole)
-				if err != nil {
-					t.Fatal(err)
-				}
-				first := newDiary(t)
-				first.stopAt = 5
-				if _, err := newTrainer(t, backend, dir).Train(t.Context(), task(""), first); !errors.Is(err, tuning.ErrStopped) {
-					t.Fatalf("asked to stop, it says %v", err)
-				}
-				second := newDiary(t)
-				got, err := newTrainer(t, backend, dir).Train(t.Context(), task(first.checkpoints[5]), second)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if steps := append(slices.Clone(first.steps), second.steps...); len(steps) != len(whole.steps) {
-					t.Errorf("%d steps in two parts, %d in one", len(steps), len(whole.steps))
-				} else {
-					for i := range steps {
-						if steps[i].Loss != whole.steps[i].Loss || steps[i].GradNorm != whole.steps[i].GradNorm {
-							t.Errorf("step %d: loss %v resumed, %v in one", i+1, steps[i].Loss, whole.steps[i].Loss)
-						}
-					}
-				}
-				for name, path := range want.Files {
-					if !sameFile(t, path, got.Files[name]) {
-						t.Errorf("%s differs after a resume", name)
-					}
-				}
-				for _, m := range []map[string]float64{want.Metrics, got.Metrics} {
-					delete(m, "train_runtime_seconds")
-				}
-				if !maps.Equal(want.Metrics, got.Metrics) {
-					t.Errorf("metrics %v resumed, %v in one", got.Metrics, want.Metrics)
-				}
+				resumes(t, newTrainer(t, backend, inferencetest.BERT(t, "no", "yes")), tuning.Task{Job: "job_x", Spec: s,
+					Train: reviews(t, 44, labelled), Validation: reviews(t, 20, labelled)})
 			})
 		})
+	}
+}
+
+// resumes runs a task in one, and stopped after step 5, and wants no difference.
+func resumes(t *testing.T, trainer *Trainer, task tuning.Task) {
+	t.Helper()
+	run := func(d *diary, resume string) (tuning.Outcome, error) {
+		task := task
+		task.Resume, task.Dir = resume, t.TempDir()
+		return trainer.Train(t.Context(), task, d)
+	}
+	whole, first, second := newDiary(t), newDiary(t), newDiary(t)
+	want, err := run(whole, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.stopAt = 5
+	if _, err := run(first, ""); !errors.Is(err, tuning.ErrStopped) {
+		t.Fatalf("asked to stop, it says %v", err)
+	}
+	got, err := run(second, first.checkpoints[5])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if steps := append(slices.Clone(first.steps), second.steps...); len(steps) != len(whole.steps) {
+		t.Errorf("%d steps in two parts, %d in one", len(steps), len(whole.steps))
+	} else {
+		for i := range steps {
+			if steps[i].Loss != whole.steps[i].Loss || steps[i].GradNorm != whole.steps[i].GradNorm {
+				t.Errorf("step %d: loss %v resumed, %v in one", i+1, steps[i].Loss, whole.steps[i].Loss)
+			}
+		}
+	}
+	for name, path := range want.Files {
+		if !sameFile(t, path, got.Files[name]) {
+			t.Errorf("%s differs after a resume", name)
+		}
+	}
+	for _, m := range []map[string]float64{want.Metrics, got.Metrics} {
+		delete(m, "train_runtime_seconds")
+	}
+	if !maps.Equal(want.Metrics, got.Metrics) {
+		t.Errorf("metrics %v resumed, %v in one", got.Metrics, want.Metrics)
 	}
 }
 
@@ -309,7 +321,7 @@ func TestRegression(t *testing.T) {
 		return fmt.Sprintf(`{"text":"TEXT","target":%v}`, map[bool]float64{true: 1.5, false: -0.5}[positive])
 	})
 	d := newDiary(t)
-	out, err := newTrainer(t, devicetest.Go(t), inferencetest.BERT(t)).Train(t.Context(), tuning.Task{Spec: lesson(tuning.Full), Train: rows, Validation: rows, Dir: t.TempDir()}, d)
+	out, err := newTrainer(t, devicetest.Go(t), inferencetest.BERT(t)).Train(t.Context(), tuning.Task{Spec: courseOf(tuning.Full), Train: rows, Validation: rows, Dir: t.TempDir()}, d)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,11 +11,33 @@ import (
 // unasked is the label of a token that is no part of an answer, as in PyTorch.
 const unasked = -100
 
+// ask lays out the labels of a batch and what each counts in the loss.
+func (b *batch) ask(rows []example, length int) []int32 {
+	labels := fill(b.rows, length, unasked, func(i int) []int32 {
+		if i >= len(rows) {
+			return nil
+		}
+		return rows[i].labels
+	})
+	counts := make([]float32, b.rows*length)
+	for i, e := range rows {
+		copy(counts[i*length:(i+1)*length], e.counts)
+	}
+	b.ints["labels"], b.floats = labels, map[string][]float32{"counts": counts}
+	return labels
+}
+
+// asked declares the labels of a batch, and what they count.
+func asked(p *nn.Pass, rows, length int) (labels, counts *Node) {
+	return p.Input("labels", dtypes.Int32, rows, length), p.Input("counts", dtypes.Float32, rows, length)
+}
+
 // translator learns to write a target for a source: an encoder-decoder.
 type translator struct {
 	arch           arch.Seq2Seq // with the run's dropout
 	pad            int32
 	source, target int // the longest there are, tokens
+	banned         []int32
 }
 
 func (m translator) pack(rows []example, n int) batch {
@@ -25,17 +47,12 @@ func (m translator) pack(rows []example, n int) batch {
 	}
 	b := batch{size: size{rows: n, length: padded(source, m.source), target: padded(target, m.target)}}
 	b.ints = read(rows, b.size, m.pad)
-	labels := fill(n, b.target, unasked, func(i int) []int32 {
-		if i >= len(rows) {
-			return nil
-		}
-		return rows[i].labels
-	})
+	labels := b.ask(rows, b.target)
 	decoder := make([]int32, 0, len(labels))
 	for i := range n {
 		decoder = append(decoder, m.arch.Facts().ShiftRight(labels[i*b.target:(i+1)*b.target])...)
 	}
-	b.ints["labels"], b.ints["decoder"] = labels, decoder
+	b.ints["decoder"] = decoder
 	return b
 }
 
@@ -47,18 +64,21 @@ func (m translator) logits(p *nn.Pass, s size) *Node {
 }
 
 func (m translator) losses(p *nn.Pass, s size) *Node {
-	return nn.TokenLoss(m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.target))
+	labels, counts := asked(p, s.rows, s.target)
+	return nn.TokenLoss(m.logits(p, s), labels, counts)
 }
 
 func (m translator) predict(p *nn.Pass, s size) *Node {
-	return tokenScores(m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.target))
+	labels, counts := asked(p, s.rows, s.target)
+	return tokenScores(m.logits(p, s), labels, counts)
 }
 
 // speaker learns to go on with a text: a decoder alone.
 type speaker struct {
-	arch  arch.Causal // with the run's dropout
-	pad   int32
-	limit int // longest prompt and answer, tokens
+	arch   arch.Causal // with the run's dropout
+	pad    int32
+	limit  int // longest prompt and answer, tokens
+	banned []int32
 }
 
 func (m speaker) pack(rows []example, n int) batch {
@@ -68,12 +88,7 @@ func (m speaker) pack(rows []example, n int) batch {
 	}
 	b := batch{size: size{rows: n, length: padded(longest, m.limit)}}
 	b.ints = read(rows, b.size, m.pad)
-	b.ints["labels"] = fill(n, b.length, unasked, func(i int) []int32 {
-		if i >= len(rows) {
-			return nil
-		}
-		return rows[i].labels
-	})
+	b.ask(rows, b.length)
 	for i := len(rows); i < n; i++ {
 		b.ints["mask"][i*b.length] = 1 // attention to nothing at all is not a number
 	}
@@ -86,18 +101,19 @@ func (m speaker) logits(p *nn.Pass, s size) *Node {
 }
 
 func (m speaker) losses(p *nn.Pass, s size) *Node {
-	return nn.NextTokenLoss(m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.length))
+	labels, counts := asked(p, s.rows, s.length)
+	return nn.NextTokenLoss(m.logits(p, s), labels, counts)
 }
 
 func (m speaker) predict(p *nn.Pass, s size) *Node {
-	logits, labels := m.logits(p, s), p.Input("labels", dtypes.Int32, s.rows, s.length)
-	return tokenScores(SliceAxis(logits, 1, AxisRange(0, s.length-1)), SliceAxis(labels, 1, AxisRange(1)))
+	labels, counts := asked(p, s.rows, s.length)
+	next := func(x *Node) *Node { return SliceAxis(x, 1, AxisRange(1)) }
+	return tokenScores(SliceAxis(m.logits(p, s), 1, AxisRange(0, s.length-1)), next(labels), next(counts))
 }
 
 // tokenScores is, for each row, the loss of its tokens and how many of them are the
-// likeliest, [rows, 2].
-func tokenScores(logits, labels *Node) *Node {
-	best := ArgMax(logits, -1, dtypes.Int32)
-	hits := ReduceSum(ConvertDType(Equal(best, labels), dtypes.Float32), -1) // none equals a label below 0
-	return Stack([]*Node{nn.TokenLoss(logits, labels), hits}, -1)
+// likeliest, each as much as it counts, [rows, 2].
+func tokenScores(logits, labels, counts *Node) *Node {
+	hit := ConvertDType(Equal(ArgMax(logits, -1, dtypes.Int32), labels), dtypes.Float32)
+	return Stack([]*Node{nn.TokenLoss(logits, labels, counts), ReduceSum(Mul(hit, counts), -1)}, -1)
 }

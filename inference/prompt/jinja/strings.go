@@ -1,0 +1,199 @@
+package jinja
+
+import (
+	"strings"
+	"unicode"
+)
+
+// charged counts a string that a function made, and what it read to make it.
+func (s *state) charged(read, made string) string {
+	s.step(len(read) / 64)
+	s.make(len(made))
+	return made
+}
+
+// join puts values together as text.
+func (s *state) join(all []value, between string) string {
+	n := 0
+	parts := make([]string, len(all))
+	for i, v := range all {
+		s.step(1)
+		parts[i] = s.print(v)
+		n += len(parts[i])
+	}
+	s.make(n + len(between)*len(all))
+	return strings.Join(parts, between)
+}
+
+// text reads a string argument.
+func textOf(what string, v value) string {
+	t, ok := defined(v).(string)
+	if !ok {
+		fail("%s needs a string, not a %s", what, kindOf(v))
+	}
+	return t
+}
+
+func wholeOf(what string, v value) int64 {
+	n, _, whole, ok := number(defined(v))
+	if !ok || !whole {
+		fail("%s needs an integer, not a %s", what, kindOf(v))
+	}
+	return n
+}
+
+// strip is Python's strip: side is "l", "r" or "" for both.
+func (s *state) strip(t string, chars value, side string) string {
+	cut := isSpace
+	if chars != nil {
+		set := textOf("strip", chars)
+		s.step(len(t) / 64 * (1 + len(set)/8))
+		cut = func(r rune) bool { return strings.ContainsRune(set, r) }
+	}
+	if side != "r" {
+		t = strings.TrimLeftFunc(t, cut)
+	}
+	if side != "l" {
+		t = strings.TrimRightFunc(t, cut)
+	}
+	return t
+}
+
+// split is Python's split and rsplit; n below 0 is without limit.
+func (s *state) split(t string, by value, n int64, right bool) value {
+	var parts []string
+	s.step(len(t)/64 + 1)
+	if by == nil {
+		parts = splitSpace(t, n, right)
+	} else {
+		sep := textOf("split", by)
+		if sep == "" {
+			fail("split by an empty string")
+		}
+		s.make(16 * strings.Count(t, sep))
+		parts = splitBy(t, sep, n, right)
+	}
+	s.make(32 * len(parts))
+	l := &list{items: make([]value, len(parts))}
+	for i, p := range parts {
+		l.items[i] = p
+	}
+	return l
+}
+
+func splitBy(t, sep string, n int64, right bool) []string {
+	if n < 0 || n >= int64(len(t)) {
+		return strings.Split(t, sep)
+	}
+	if !right {
+		return strings.SplitN(t, sep, int(n)+1)
+	}
+	var back []string
+	for ; n > 0; n-- {
+		at := strings.LastIndex(t, sep)
+		if at < 0 {
+			break
+		}
+		back, t = append(back, t[at+len(sep):]), t[:at]
+	}
+	return reversed(append(back, t))
+}
+
+// splitSpace splits at runs of white space, dropping those at the ends.
+func splitSpace(t string, n int64, right bool) []string {
+	var parts []string
+	if right {
+		for t = strings.TrimRightFunc(t, isSpace); t != ""; t = strings.TrimRightFunc(t, isSpace) {
+			at := strings.LastIndexFunc(t, isSpace)
+			if n == 0 || at < 0 {
+				parts = append(parts, strings.TrimLeftFunc(t, func(r rune) bool { return at < 0 && isSpace(r) }))
+				break
+			}
+			_, size := lastRune(t[:at+1], t[at:])
+			parts, t = append(parts, t[at+size:]), t[:at]
+			n--
+		}
+		return reversed(parts)
+	}
+	for t = strings.TrimLeftFunc(t, isSpace); t != ""; t = strings.TrimLeftFunc(t, isSpace) {
+		at := strings.IndexFunc(t, isSpace)
+		if n == 0 || at < 0 {
+			parts = append(parts, t)
+			break
+		}
+		parts, t = append(parts, t[:at]), t[at:]
+		n--
+	}
+	return parts
+}
+
+// lastRune is the character that rest begins with, and its bytes.
+func lastRune(_, rest string) (rune, int) {
+	for i, r := range rest {
+		if i > 0 {
+			return r, i
+		}
+	}
+	return 0, len(rest)
+}
+
+func reversed(parts []string) []string {
+	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
+		parts[i], parts[j] = parts[j], parts[i]
+	}
+	return parts
+}
+
+// splitLines is Python's splitlines without the ends kept.
+func splitLines(t string) []value {
+	var lines []value
+	for t != "" {
+		at := strings.IndexFunc(t, func(r rune) bool {
+			return r >= '\n' && r <= '\r' || r >= 0x1c && r <= 0x1e || r == 0x85 || r == 0x2028 || r == 0x2029
+		})
+		if at < 0 {
+			return append(lines, t)
+		}
+		lines = append(lines, t[:at])
+		_, n := lastRune("", t[at:])
+		if strings.HasPrefix(t[at:], "\r\n") {
+			n = 2
+		}
+		t = t[at+n:]
+	}
+	return lines
+}
+
+// title is Python's title: a letter after anything but a letter is raised.
+func title(t string) string {
+	letter := false
+	return strings.Map(func(r rune) rune {
+		before := letter
+		letter = unicode.IsLetter(r)
+		if before {
+			return unicode.ToLower(r)
+		}
+		return unicode.ToTitle(r)
+	}, t)
+}
+
+func capitalize(t string) string {
+	first := true
+	return strings.Map(func(r rune) rune {
+		if first {
+			first = false
+			return unicode.ToTitle(r)
+		}
+		return unicode.ToLower(r)
+	}, t)
+}
+
+// every reports whether t has characters and all are so.
+func every(t string, so func(rune) bool) bool {
+	return t != "" && strings.IndexFunc(t, func(r rune) bool { return !so(r) }) < 0
+}
+
+// cased reports whether t has letters with a case, and all have this one.
+func cased(t string, wrong, right func(rune) bool) bool {
+	return strings.IndexFunc(t, wrong) < 0 && strings.IndexFunc(t, right) >= 0
+}

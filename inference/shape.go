@@ -1,0 +1,226 @@
+package inference
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+
+	"lorikeet/inference/nn"
+)
+
+// room is the size of a running batch of texts: how many there are, how many tokens
+// each may hold, and how many an encoder-decoder may have read for each (0 for a
+// decoder alone).
+type room struct{ rows, length, source int }
+
+func (r room) String() string { return fmt.Sprintf("%dx%dx%d", r.rows, r.length, r.source) }
+
+// holds reports whether r is enough for what s needs.
+func (r room) holds(s room) bool {
+	return r.rows >= s.rows && r.length >= s.length && r.source >= s.source
+}
+
+// size orders rooms by the work of a step.
+func (r room) size() int { return r.rows * (r.length + r.source + 64) }
+
+// most is the larger of two rooms in every respect.
+func (r room) most(s room) room {
+	return room{max(r.rows, s.rows), max(r.length, s.length), max(r.source, s.source)}
+}
+
+// rowSteps are the sizes of a batch. They are few, as are the lengths of a room: a
+// graph is compiled for each.
+var rowSteps = []int{1, 8, 32}
+
+// upTo rounds the length of a room up: 64, 256, 1024 and so on, at most limit.
+func upTo(n, limit int) int { return stepped(n, 64, 4, limit) }
+
+// readable rounds the length of prompts that are read together up.
+func readable(n, limit int) int { return stepped(n, 32, 2, limit) }
+
+func stepped(n, first, times, limit int) int {
+	l := first
+	for l < n {
+		l *= times
+	}
+	return min(l, limit)
+}
+
+// readSteps are how many prompts are read at once.
+var readSteps = []int{1, 4}
+
+// rowsFor rounds a number of rows up.
+func rowsFor(n int) int {
+	if i := slices.IndexFunc(rowSteps, func(r int) bool { return r >= n }); i >= 0 {
+		return rowSteps[i]
+	}
+	return n
+}
+
+// family builds the graphs of a base that writes texts. The tensors of its cache come
+// in a fixed order, [rows, length or source, …]: what is written, then what a decoder
+// looks up in its source.
+type family interface {
+	// read builds the reading of n prompts → of a decoder alone the likeliest next
+	// token of each [n] and the scores [n, vocab], then in both cases part of the cache.
+	read(p *nn.Pass, n, length int) []*graph.Node
+	// step builds the reading of one token more for each row → the likeliest next token
+	// [rows], the scores [rows, vocab], and the cache.
+	step(p *nn.Pass, r room) []*graph.Node
+	// cache is the tensors for a room.
+	cache(r room) []shapes.Shape
+	// part tells which of them a read fills.
+	part() (from, to int)
+	// starts is an encoder-decoder's first token; ok is false where a prompt is the start.
+	starts() (token int32, ok bool)
+}
+
+// likeliest is the first of the highest scores, [rows] int32.
+func likeliest(scores *graph.Node) *graph.Node { return graph.ArgMax(scores, -1, dtypes.Int32) }
+
+// family of the base.
+func (b *Base) family() (family, error) {
+	if b.Seq2Seq != nil {
+		return translating{b}, nil
+	}
+	backend, err := sketch()
+	if err != nil {
+		return nil, err
+	}
+	f := continuing{Base: b}
+	_, _, err = nn.Build(backend, "cache", func(p *nn.Pass) []*graph.Node {
+		d := b.Causal.Cache(p, 1, 1).Keys[0].Shape().Dimensions
+		f.heads, f.headDim = d[2], d[3]
+		return nil
+	})
+	return f, err
+}
+
+// continuing is a decoder alone.
+type continuing struct {
+	*Base
+	heads, headDim int // of keys and values
+}
+
+func (f continuing) read(p *nn.Pass, n, length int) []*graph.Node {
+	empty := nn.Cache{}
+	for i, s := range f.cache(room{rows: n, length: length}) {
+		zero := graph.Zeros(p.Graph, s)
+		if i%2 == 0 {
+			empty.Keys = append(empty.Keys, zero)
+		} else {
+			empty.Values = append(empty.Values, zero)
+		}
+	}
+	rows := graph.Iota(p.Graph, shapes.Make(dtypes.Int32, n), 0)
+	scores, cache := f.Causal.Prefill(p.Root(), p.Input("ids", dtypes.Int32, n, length), p.Input("mask", dtypes.Int32, n, length), rows, empty)
+	return append([]*graph.Node{likeliest(scores), scores}, cache.Nodes()...)
+}
+
+func (f continuing) step(p *nn.Pass, r room) []*graph.Node {
+	scores, cache := f.Causal.Step(p.Root(), p.Input("token", dtypes.Int32, r.rows), p.Input("position", dtypes.Int32, r.rows),
+		f.Causal.Cache(p, r.rows, r.length))
+	return append([]*graph.Node{likeliest(scores), scores}, cache.Nodes()...)
+}
+
+func (f continuing) cache(r room) []shapes.Shape {
+	return slices.Repeat([]shapes.Shape{shapes.Make(dtypes.Float32, r.rows, r.length, f.heads, f.headDim)}, 2*f.Facts().Layers)
+}
+
+func (f continuing) part() (from, to int)  { return 0, 2 * f.Facts().Layers }
+func (f continuing) starts() (int32, bool) { return 0, false }
+
+// translating is an encoder and a decoder.
+type translating struct{ *Base }
+
+func (f translating) read(p *nn.Pass, n, length int) []*graph.Node {
+	mask := p.Input("mask", dtypes.Int32, n, length)
+	states := f.Seq2Seq.Encode(p.Root(), p.Input("ids", dtypes.Int32, n, length), mask)
+	return f.Seq2Seq.Memory(p.Root(), states).Nodes()
+}
+
+func (f translating) step(p *nn.Pass, r room) []*graph.Node {
+	facts, memory := f.Seq2Seq.Facts(), nn.Cache{}
+	for i := range facts.Layers {
+		memory.Keys = append(memory.Keys, p.Input(fmt.Sprintf("source.keys.%d", i), dtypes.Float32, r.rows, r.source, facts.Heads, facts.HeadDim))
+		memory.Values = append(memory.Values, p.Input(fmt.Sprintf("source.values.%d", i), dtypes.Float32, r.rows, r.source, facts.Heads, facts.HeadDim))
+	}
+	scores, cache := f.Seq2Seq.Step(p.Root(), p.Input("token", dtypes.Int32, r.rows), p.Input("position", dtypes.Int32, r.rows),
+		nn.NewCache(p, facts.Layers, r.rows, r.length, facts.Heads, facts.HeadDim), memory, p.Input("mask", dtypes.Int32, r.rows, r.source))
+	return append([]*graph.Node{likeliest(scores), scores}, cache.Nodes()...)
+}
+
+func (f translating) cache(r room) []shapes.Shape {
+	facts := f.Seq2Seq.Facts()
+	var all []shapes.Shape
+	for _, length := range []int{r.length, r.source} {
+		for range 2 * facts.Layers {
+			all = append(all, shapes.Make(dtypes.Float32, r.rows, length, facts.Heads, facts.HeadDim))
+		}
+	}
+	return all
+}
+
+func (f translating) part() (from, to int) {
+	n := 2 * f.Seq2Seq.Facts().Layers
+	return n, 2 * n
+}
+
+func (f translating) starts() (int32, bool) { return f.Seq2Seq.Facts().Start, true }
+
+// cacheNames are what the inputs of a step call the tensors of its cache, in order.
+func cacheNames(f family) []string {
+	var names []string
+	from, to := f.part()
+	for i := range to {
+		prefix, layer := "", i/2
+		if from > 0 && i >= from {
+			prefix, layer = "source.", (i-from)/2
+		}
+		names = append(names, fmt.Sprintf("%s%s.%d", prefix, []string{"keys", "values"}[i%2], layer))
+	}
+	return names
+}
+
+// insert builds what puts n rows of a part [n, length, …] into the given rows of the
+// cache; where two name the same row the later is kept.
+func insert(f family, n, length int, r room) func(*nn.Pass) []*graph.Node {
+	return func(p *nn.Pass) []*graph.Node {
+		from, to := f.part()
+		rows := p.Input("rows", dtypes.Int32, n)
+		part := room{n, length, length}
+		var out []*graph.Node
+		for i := from; i < to; i++ {
+			cache := p.Input(fmt.Sprintf("cache.%d", i), dtypes.Float32, f.cache(r)[i].Dimensions...)
+			out = append(out, nn.WriteRows(cache, p.Input(fmt.Sprintf("part.%d", i), dtypes.Float32, f.cache(part)[i].Dimensions...), rows))
+		}
+		return out
+	}
+}
+
+// move builds what takes each row of a new room from a row of the old one, longer or
+// shorter. Only the tensors from…to are moved.
+func move(f family, old, now room, from, to int) func(*nn.Pass) []*graph.Node {
+	return func(p *nn.Pass) []*graph.Node {
+		pick := graph.ExpandAxes(p.Input("from", dtypes.Int32, now.rows), -1)
+		before, after := f.cache(old), f.cache(now)
+		var out []*graph.Node
+		for i := from; i < to; i++ {
+			x := graph.Gather(p.Input(fmt.Sprintf("cache.%d", i), dtypes.Float32, before[i].Dimensions...), pick)
+			have, want := before[i].Dim(1), after[i].Dim(1)
+			switch {
+			case want > have:
+				dims := slices.Clone(after[i].Dimensions)
+				dims[1] = want - have
+				x = graph.Concatenate([]*graph.Node{x, graph.Zeros(p.Graph, shapes.Make(dtypes.Float32, dims...))}, 1)
+			case want < have:
+				x = graph.SliceAxis(x, 1, graph.AxisRange(0, want))
+			}
+			out = append(out, x)
+		}
+		return out
+	}
+}
