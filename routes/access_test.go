@@ -75,6 +75,11 @@ func TestScopesOfTheWholeTable(t *testing.T) {
 			if o.changes() != (o.method != http.MethodGet && o.scope != predicts) || o.changes() && o.scope != tunes && o.scope != admin {
 				t.Errorf("changes something for a key of scope %s", o.scope)
 			}
+			ways := map[bool]int{true: 0, false: 2}[o.scope == open] // to send a key
+			op := s.document.Paths.Find(o.path).GetOperation(o.method)
+			if op.Security == nil || len(*op.Security) != ways || (op.Responses.Value("401") != nil) != (ways > 0) {
+				t.Errorf("the document has %v, and answers %v", op.Security, op.Responses.Keys())
+			}
 			for name, header := range strangers {
 				a := s.do(o.method, o.at(), body, header...)
 				if o.scope == open {

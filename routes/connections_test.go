@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,15 @@ func TestServeSpeaksTLSAndHTTP2(t *testing.T) {
 	defer func() { _ = res.Body.Close() }()
 	if body, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || res.ProtoMajor != 2 {
 		t.Errorf("%s %s %s, %v", res.Proto, res.Status, body, err)
+	}
+	// Bodies have deadlines of their own, which HTTP/2 keeps for each stream.
+	up, err := (&http.Client{Transport: transport}).Post("https://"+s.addr+"/datasets", "text/csv", strings.NewReader("text,label\na,x\nb,y\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = up.Body.Close() }()
+	if body, err := io.ReadAll(up.Body); err != nil || up.StatusCode != 201 || up.ProtoMajor != 2 {
+		t.Errorf("%s %s %s, %v", up.Proto, up.Status, body, err)
 	}
 }
 
