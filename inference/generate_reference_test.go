@@ -12,6 +12,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/device/devicetest"
 )
 
@@ -53,20 +54,26 @@ type author struct {
 
 func openAuthor(t *testing.T, name string, backend compute.Backend) author {
 	t.Helper()
-	a := author{reference: openReference(t, name)}
+	r := openReference(t, name)
+	return author{r, serve(t, backend, r.base)}
+}
+
+// serve runs an engine that serves a base.
+func serve(t *testing.T, backend compute.Backend, base *Base) *served {
+	t.Helper()
 	e := testEngine(backend, 16)
 	e.MaxWaiting = 64
-	var err error
-	if a.s, err = e.place(name, a.base, e.Slots); err != nil {
+	s, err := e.place(base.Name, base, e.Slots)
+	if err != nil {
 		t.Fatal(err)
 	}
-	e.bases[name] = a.s
+	e.bases[base.Name] = s
 	e.Open()
 	var run sync.WaitGroup
 	ctx := t.Context()
 	run.Go(func() { _ = e.Run(ctx) })
-	t.Cleanup(func() { run.Wait(); _ = free(a.s.weights) })
-	return a
+	t.Cleanup(func() { run.Wait(); _ = free(s.weights) })
+	return s
 }
 
 // write writes the continuation of each prompt, all at once, and gives the tokens with
@@ -168,4 +175,41 @@ func TestTextsAgreeWithTransformers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStories tells the story of a real, if small, model.
+func TestStories(t *testing.T) {
+	dir := sharedtest.Data(t, "weights/stories260K")
+	raw, err := os.ReadFile(filepath.Join(dir, "expected_greedy.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Prompt []int32 `json:"prompt_ids"`
+		IDs    []int32 `json:"greedy_ids"`
+	}
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	base, err := OpenBase("stories", "test", os.DirFS(filepath.Join(dir, "hf")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = base.Close() })
+	devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
+		s := serve(t, backend, base)
+		p := DefaultParameters()
+		p.MaxNewTokens = len(want.IDs) - len(want.Prompt)
+		d := s.begin(t.Context(), want.Prompt, p, nil)
+		if err := s.writer.push(d); err != nil {
+			t.Fatal(err)
+		}
+		end, err := d.follow(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(end.tokens, want.IDs[len(want.Prompt):]) {
+			t.Errorf("%v, want %v", end.tokens, want.IDs)
+		}
+	})
 }

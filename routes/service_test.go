@@ -167,12 +167,15 @@ func (e *fakeEngine) Unload(_ context.Context, v adapters.Version) error {
 	return nil
 }
 
-// fakePlanner refuses a module that no base has.
+// fakePlanner refuses a module that no base has, and instructions: its bases write nothing.
 type fakePlanner struct{}
 
 func (fakePlanner) Check(_ context.Context, s tuning.Spec, _ datasets.Inputs) error {
 	if s.LoRA != nil && strings.Contains(string(s.LoRA.TargetModules), "nowhere") {
 		return invalid.Field("lora.target_modules", "the base has no module %q", "nowhere")
+	}
+	if s.Kind == tuning.Instruction {
+		return invalid.Field("model", "%q scores texts and writes none", s.Model)
 	}
 	return nil
 }

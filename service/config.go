@@ -51,7 +51,7 @@ const envPrefix = "LORIKEET_"
 func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.addr, "addr", "127.0.0.1:8080", "address to listen on")
 	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
-	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
+	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, a GGUF file, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
 	f.StringVar(&c.backend, "backend", "auto", "compute backend: auto, go, xla:cpu, xla:cuda or xla:PATH of a PJRT plugin")
 	f.StringVar(&c.redis, "redis", "", "URL of Redis, redis://host:6379/0; empty: one embedded in the process")
 	f.StringVar(&c.store, "store", "", "folder of the record store that API and workers share; empty: below --data")

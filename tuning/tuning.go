@@ -44,16 +44,6 @@ type Spec struct {
 	Tenant          string           `json:"tenant,omitempty"` // whose job it is; no caller sets it, it is the key's. Empty: the default tenant
 }
 
-// Source names rows: exactly one of ID, Rows and HF. Split is, beside HF, the name
-// of the split (a string); as `validation`, the share of the training rows to hold
-// back (a number in (0,1)).
-type Source struct {
-	ID    string            `json:"id,omitempty"`
-	Rows  []json.RawMessage `json:"rows,omitempty"`
-	HF    string            `json:"hf,omitempty"`
-	Split json.RawMessage   `json:"split,omitempty"`
-}
-
 // Hyperparameters of the loop. Pointers tell "absent" from zero.
 type Hyperparameters struct {
 	Epochs               *float64 `json:"epochs,omitempty"`

@@ -151,30 +151,12 @@ func (s Spec) sources() error {
 			if v.count() > 0 {
 				errs = append(errs, invalid.Field("validation", "give rows of their own or a share of the training rows, not both"))
 			}
+			if v.chooses() {
+				errs = append(errs, invalid.Field("validation", "a share is taken of the training rows as dataset chose them; it has a split and nothing else"))
+			}
 		} else {
 			errs = append(errs, v.validate("validation"))
 		}
-	}
-	return errors.Join(errs...)
-}
-
-func (s *Source) count() int {
-	n := 0
-	for _, given := range []bool{s.ID != "", len(s.Rows) > 0, s.HF != ""} {
-		if given {
-			n++
-		}
-	}
-	return n
-}
-
-func (s *Source) validate(field string) error {
-	var errs []error
-	if n := s.count(); n != 1 {
-		errs = append(errs, invalid.Field(field, "give exactly one of id, rows and hf, not %d of them", n))
-	}
-	if len(s.Split) > 0 && s.HF == "" {
-		errs = append(errs, invalid.Field(field+".split", "names a split of a hub dataset; it has no meaning beside id or rows"))
 	}
 	return errors.Join(errs...)
 }

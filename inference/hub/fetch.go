@@ -25,7 +25,7 @@ func (c *Client) Fetch(ctx context.Context, r Ref, want func(file string) bool) 
 		return "", "", err
 	}
 	if c.CacheDir == "" {
-		return "", "", errors.New("hub: no cache folder: set HF_HOME or HF_HUB_CACHE")
+		return "", "", errNoCache
 	}
 	if want == nil {
 		want = func(string) bool { return true }
@@ -59,6 +59,54 @@ func (c *Client) Fetch(ctx context.Context, r Ref, want func(file string) bool) 
 		return "", "", fmt.Errorf("%s: %w", r, err)
 	}
 	return snapshotDir(c.repo(r), l.commit), l.commit, nil
+}
+
+var errNoCache = errors.New("hub: no cache folder: set HF_HOME or HF_HUB_CACHE")
+
+// List gives the names of all files of a revision, in order, and its commit. Where the
+// hub cannot be reached, what the cache knows of the revision will do.
+func (c *Client) List(ctx context.Context, r Ref) (files []string, commit string, err error) {
+	if err := r.check(); err != nil {
+		return nil, "", err
+	}
+	if c.CacheDir == "" {
+		return nil, "", errNoCache
+	}
+	var l listing
+	commit, known := readRef(c.repo(r), r.revision())
+	if known {
+		l, known = readTree(c.repo(r), commit)
+	}
+	switch {
+	case c.Offline && !known:
+		return nil, "", fmt.Errorf("%w: the cache %s does not know what %s holds; unset HF_HUB_OFFLINE to ask", ErrOffline, c.CacheDir, r)
+	case !c.Offline && !(known && commit == r.revision()): // a commit does not change
+		attempts := c.attempts()
+		if known {
+			attempts = 1
+		}
+		fresh, err := c.list(ctx, r, attempts)
+		switch {
+		case err == nil:
+			// Recorded, so that files then fetched by commit are found offline by name.
+			if err := errors.Join(writeTree(c.repo(r), fresh), writeRef(c.repo(r), r.revision(), fresh.commit)); err != nil {
+				return nil, "", fmt.Errorf("%s: %w", r, err)
+			}
+			l = fresh
+		case known && errors.Is(err, ErrUnavailable) && ctx.Err() == nil:
+			c.log().Warn("hub: not available, using the cache", "repository", r.String(), "commit", commit, "error", err)
+		default:
+			return nil, "", err
+		}
+	}
+	all, err := l.wanted(func(string) bool { return true })
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", r, err)
+	}
+	for _, f := range all {
+		files = append(files, f.name)
+	}
+	return files, l.commit, nil
 }
 
 // download is r as the command line of huggingface_hub wants it.

@@ -60,6 +60,14 @@ type Options struct {
 	// when Kind is set or follows from those it names.
 	Columns map[string]string
 
+	// Choice says which of the rows are read; the others are neither checked nor
+	// counted.
+	Choice Choice
+
+	// ClassNames are the names of the classes that whole numbers in a column stand for:
+	// {"label": ["neg", "pos"]}. A Parquet file may know them itself.
+	ClassNames map[string][]string
+
 	Header *bool // whether the first line of a CSV file names its columns; nil: detected
 	Limits Limits
 

@@ -4,47 +4,22 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
-	"io"
 	"path"
 	"strings"
 
 	"lorikeet/adapters/invalid"
 )
 
-// parse opens the file and reads it.
-func (p *parser) parse(r io.Reader) error {
-	if err := p.checkFormat(); err != nil {
+// parse checks the options and reads the rows of a file, or of several.
+func (p *parser) parse(files *parts) error {
+	if err := joinFaults([]error{p.checkFormat(), p.opt.Choice.check()}); err != nil {
 		return err
 	}
-	if p.limits.Bytes > 0 {
-		r = &capped{r: r, left: p.limits.Bytes, max: p.limits.Bytes}
-	}
-	d := newDecoder(r)
-	head := d.head()
-	switch {
-	case len(head) == 0 && d.err == io.EOF:
-		return invalid.Line(1, "", "the file is empty")
-	case d.err != nil && d.err != io.EOF:
-		return readError(d.err)
-	case bytes.HasPrefix(head, []byte("PAR1")):
-		return p.parquet(io.MultiReader(bytes.NewReader(head), afterHead{d}))
-	}
-	if p.opt.Format == "parquet" {
-		return invalid.Line(1, "", "not a Parquet file: it does not start with PAR1")
-	}
-	if err := foreign(head); err != nil {
-		return err
-	}
-	src, err := p.open(bufio.NewReaderSize(d, chunk))
-	if err == nil {
-		err = p.rows(src)
-	}
-	warning, verdict := d.verdict()
-	if warning != "" {
-		p.warn("%s", warning)
-	}
-	if verdict != nil && (err == nil || invalid.Is(err)) {
-		return joinFaults([]error{verdict, err})
+	err := p.rows(files)
+	// A file that was not read to its end is still open.
+	err = withVerdict(files.located(files.close()), err)
+	for _, warn := range files.warnings {
+		warn()
 	}
 	return err
 }

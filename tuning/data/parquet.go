@@ -17,28 +17,25 @@ import (
 )
 
 // parquet reads a Parquet file. Its index is at the end, so a stream is kept in a
-// file first.
-func (p *parser) parquet(r io.Reader) (err error) {
+// file first, which remove removes; it has to be called.
+func (p *parser) parquet(r io.Reader) (src *parquetFile, remove func() error, err error) {
 	p.report.Format = "parquet"
 	file, err := os.CreateTemp(p.opt.TempDir, "dataset-*.parquet")
 	if err != nil {
-		return fmt.Errorf("keep a Parquet file: %w", err)
+		return nil, func() error { return nil }, fmt.Errorf("keep a Parquet file: %w", err)
 	}
-	defer func() {
-		err = errors.Join(err, file.Close(), os.Remove(file.Name()))
-	}()
+	remove = func() error { return errors.Join(file.Close(), os.Remove(file.Name())) }
 	size, err := io.Copy(file, r)
 	if err != nil {
-		return readError(err)
+		return nil, remove, readError(err)
 	}
-	src, err := openParquet(file, size)
-	if err != nil {
-		return err
+	if src, err = openParquet(file, size); err != nil {
+		return nil, remove, err
 	}
 	if len(src.columns) > p.limits.Columns {
-		return invalid.Line(1, "", "%d columns, %d are allowed", len(src.columns), p.limits.Columns)
+		return nil, remove, invalid.Line(1, "", "%d columns, %d are allowed", len(src.columns), p.limits.Columns)
 	}
-	return p.rows(src)
+	return src, remove, nil
 }
 
 // parquetFile yields the rows of a Parquet file; lines are row numbers.
@@ -124,15 +121,7 @@ func (p *parquetFile) next() (rec record, err error) {
 			rec.faults = append(rec.faults, invalid.Fault{Line: p.n, Field: c, Reason: "not valid UTF-8"})
 		}
 		if names := p.names[c]; names != nil {
-			if n, ok := v.(json.Number); ok {
-				i, err := strconv.Atoi(n.String())
-				switch {
-				case err == nil && i >= 0 && i < len(names):
-					v = names[i]
-				case i == -1:
-					v = nil // how the datasets library writes that there is no label
-				}
-			}
+			v = className(v, names)
 		}
 		rec.fields.values = append(rec.fields.values, v)
 	}

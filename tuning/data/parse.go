@@ -20,6 +20,7 @@ type parser struct {
 	out    func(Row) error
 	faults int // all of them; the report lists the first
 	checks checks
+	header []string // the columns of the first CSV file
 
 	wholeLabels bool // all labels so far are whole numbers, and Kind was detected
 }
@@ -39,7 +40,8 @@ const (
 // error comes from r or from out.
 func Parse(r io.Reader, opt Options, out func(Row) error) (Report, error) {
 	p := newParser(opt, out)
-	err := p.parse(r)
+	one := File{Name: opt.Name, Open: func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}
+	err := p.parse(&parts{p: p, files: []File{one}})
 	return p.finish(err)
 }
 
@@ -48,9 +50,12 @@ func Parse(r io.Reader, opt Options, out func(Row) error) (Report, error) {
 func ParseRows(rows []json.RawMessage, opt Options, out func(Row) error) (Report, error) {
 	p := newParser(opt, out)
 	p.report.Format = "json"
-	err := p.rows(&rawRows{rows: rows})
-	if len(rows) == 0 {
-		err = invalid.Field("rows", "there are no rows")
+	err := p.opt.Choice.check()
+	switch {
+	case len(rows) == 0:
+		err = joinFaults([]error{invalid.Field("rows", "there are no rows"), err})
+	case err == nil:
+		err = p.rows(&rawRows{rows: rows})
 	}
 	report, err := p.finish(err)
 	if !invalid.Is(err) {
@@ -80,16 +85,16 @@ func (p *parser) take(rec record) error {
 		return invalid.Line(rec.line, "", "more than %d rows", p.limits.Rows)
 	}
 	if len(rec.faults) > 0 {
-		p.fault(rec.faults...)
+		p.fault(rec.located(rec.faults)...)
 		return nil
 	}
 	row, faults := p.row(rec)
 	if len(faults) > 0 {
-		p.fault(faults...)
+		p.fault(rec.located(faults)...)
 		return nil
 	}
 	if fault := p.checks.look(row, p.limits.Classes); fault != nil {
-		return fault
+		return joinFaults(asErrors(rec.located(invalid.Faults(fault))))
 	}
 	p.report.Rows++
 	if p.faults > 0 {
@@ -100,7 +105,7 @@ func (p *parser) take(rec record) error {
 
 func (p *parser) takeFaultsOf(sample []record) {
 	for _, r := range sample {
-		p.fault(r.faults...)
+		p.fault(r.located(r.faults)...)
 	}
 }
 
@@ -113,7 +118,9 @@ func (p *parser) fault(faults ...invalid.Fault) {
 }
 
 func (p *parser) warn(format string, args ...any) {
-	p.report.Warnings = append(p.report.Warnings, fmt.Sprintf(format, args...))
+	if w := fmt.Sprintf(format, args...); !slices.Contains(p.report.Warnings, w) { // of an earlier file
+		p.report.Warnings = append(p.report.Warnings, w)
+	}
 }
 
 func (p *parser) warnCSV(c *csvFile) {
@@ -144,8 +151,11 @@ func (p *parser) finish(err error) (Report, error) {
 			p.fault(invalid.Fault{Line: 1, Reason: "the file has no rows"})
 		}
 		if p.faults == 0 && p.report.Kind == Classification && len(p.checks.labels) == 1 {
-			p.fault(invalid.Fault{Field: p.plan.columns["label"], Reason: fmt.Sprintf(
-				"every row has the label %q: with one class there is nothing to learn", p.report.Classes()[0])})
+			reason := oneClass(p.report)
+			if c := p.opt.Choice; c.Limit > 0 && c.Sample == 0 {
+				reason += "; these are the first rows of a file that may be sorted by label: draw them with sample"
+			}
+			p.fault(invalid.Fault{Field: p.plan.columns["label"], Reason: reason})
 		}
 	}
 	if more := p.faults - len(p.report.Errors); more > 0 {

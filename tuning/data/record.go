@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"lorikeet/adapters/invalid"
 )
 
 // record is one row as the file has it, before anybody asked what it means.
 type record struct {
+	file   string // of several; empty where there is one
 	line   int
 	fields object
 	faults []invalid.Fault // why it could not be read; the fields are then empty
@@ -19,6 +22,18 @@ type record struct {
 
 func badRecord(line int, field, format string, args ...any) record {
 	return record{line: line, faults: []invalid.Fault{{Line: line, Field: field, Reason: fmt.Sprintf(format, args...)}}}
+}
+
+// located puts the name of the file before the fields of faults.
+func (r record) located(faults []invalid.Fault) []invalid.Fault {
+	if r.file == "" {
+		return faults
+	}
+	all := slices.Clone(faults)
+	for i := range all {
+		all[i].Field = strings.TrimSuffix(r.file+": "+all[i].Field, ": ")
+	}
+	return all
 }
 
 // object holds named values in the order of the file. A value is nil, a string, a

@@ -12,7 +12,8 @@ import (
 )
 
 // rows finds out what the rows of src mean, and takes them all.
-func (p *parser) rows(src source) error {
+func (p *parser) rows(all source) error {
+	src := p.choose(all)
 	var sample []record
 	size := 0
 	var end error
@@ -30,7 +31,7 @@ func (p *parser) rows(src source) error {
 	if len(sample) == 0 && !errors.Is(end, io.EOF) {
 		return readError(end)
 	}
-	if err := p.understand(src, sample); err != nil {
+	if err := p.understand(sample); err != nil {
 		p.takeFaultsOf(sample)
 		if end != nil && !errors.Is(end, io.EOF) {
 			if !invalid.Is(end) {
@@ -58,9 +59,6 @@ func (p *parser) rows(src source) error {
 			}
 		}
 	}
-	if c, ok := src.(*csvFile); ok {
-		p.warnCSV(c)
-	}
 	if errors.Is(end, io.EOF) {
 		return nil
 	}
@@ -68,10 +66,10 @@ func (p *parser) rows(src source) error {
 }
 
 // understand makes the plan.
-func (p *parser) understand(src source, sample []record) error {
+func (p *parser) understand(sample []record) error {
 	f := finder{sample: sample}
-	if c, ok := src.(*csvFile); ok {
-		f.names = slices.Clone(c.names)
+	if p.header != nil {
+		f.names = slices.Clone(p.header)
 	} else {
 		seen := map[string]bool{}
 		for _, r := range sample {

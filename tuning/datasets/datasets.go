@@ -38,8 +38,9 @@ type Store interface {
 	OpenBlob(ctx context.Context, digest string) (store.Blob, error)
 }
 
-// Hub fetches files of a repository; see [hub.Client].
+// Hub lists and fetches files of a repository; see [hub.Client].
 type Hub interface {
+	List(ctx context.Context, r hub.Ref) (files []string, commit string, err error)
 	Fetch(ctx context.Context, r hub.Ref, want func(file string) bool) (dir, commit string, err error)
 }
 

@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,15 +17,28 @@ import (
 	"lorikeet/tuning/data"
 )
 
-// fromHub fetches one split of a data set of the hub. Split is the name of the split
-// (default "train"), or "folder/split" where a repository holds several data sets.
+// conversion is the branch on which the hub keeps a data set that it has converted:
+// https://huggingface.co/docs/dataset-viewer/parquet
+const conversion = "refs/convert/parquet"
+
+// repository is a data set of the hub, as far as it is known before its rows are read.
+type repository struct {
+	hub   Hub
+	ref   hub.Ref
+	field string // of the spec
+
+	selection
+	notes []string // on how it was found
+}
+
+// fromHub reads one split of a data set of the hub, "train" unless it is named.
 func (s *Service) fromHub(ctx context.Context, field string, src *tuning.Source, kind data.Kind) (rows, error) {
 	if s.o.Hub == nil {
 		return rows{}, invalid.Field(field+".hf", "this server fetches no data sets; upload the file with POST /datasets")
 	}
-	name := "train"
+	split := "train"
 	if len(src.Split) > 0 {
-		if err := json.Unmarshal(src.Split, &name); err != nil || name == "" {
+		if err := json.Unmarshal(src.Split, &split); err != nil || split == "" {
 			return rows{}, invalid.Field(field+".split", `must be the name of a split, such as "train"`)
 		}
 	}
@@ -34,143 +47,157 @@ func (s *Service) fromHub(ctx context.Context, field string, src *tuning.Source,
 		return rows{}, below(field+".hf", err)
 	}
 	ref.Dataset = true
-
-	// The hub's client lists the files by asking which are wanted. The first time none
-	// is, which costs the list; the second time those of the split are.
-	var listed []string
-	_, _, err = s.o.Hub.Fetch(ctx, ref, func(file string) bool {
-		listed = append(listed, file)
-		return false
-	})
-	if len(listed) == 0 && err != nil {
-		return rows{}, fmt.Errorf("%s: %w", field, err)
+	r := repository{hub: s.o.Hub, ref: ref, field: field}
+	if err := r.find(ctx, src.Config, split); err != nil {
+		return rows{}, err
 	}
-	files, err := choose(listed, name)
+	return s.read(ctx, &r, src, kind)
+}
+
+// find settles which files are the split's.
+func (r *repository) find(ctx context.Context, config, split string) error {
+	main := r.ref.Revision == "" || r.ref.Revision == "main"
+	listed, err := r.list(ctx)
 	if err != nil {
-		return rows{}, below(field, err)
+		return err
 	}
-	dir, _, err := s.o.Hub.Fetch(ctx, ref, func(file string) bool { return slices.Contains(files, file) })
+	if main && !slices.ContainsFunc(listed, readable) {
+		return r.convertedByTheHub(ctx, listed, config, split)
+	}
+	var c card
+	if slices.Contains(listed, "README.md") {
+		readme, err := r.fetch(ctx, "README.md")
+		if err != nil {
+			return err
+		}
+		text, err := os.ReadFile(readme[0])
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.field, err)
+		}
+		if c, err = parseCard(text); err != nil {
+			return inFile(r.field, err)
+		}
+	}
+	r.selection, err = choose(listed, c, config, split)
+	return below(r.field, err)
+}
+
+// convertedByTheHub looks for a data set where the hub itself has put it, if its own
+// branch holds a script alone: programs of strangers are not run.
+func (r *repository) convertedByTheHub(ctx context.Context, found []string, config, split string) error {
+	r.ref.Revision = conversion
+	listed, err := r.list(ctx)
+	if errors.Is(err, hub.ErrNotFound) || err == nil && !slices.ContainsFunc(listed, readable) {
+		return invalid.Field(r.field+".hf", "has no CSV, JSON or Parquet file, and the hub has not converted it (there is no branch %s); it holds: %s", conversion, some(found))
+	}
 	if err != nil {
-		return rows{}, fmt.Errorf("%s: %w", field, err)
+		return err
 	}
-	return s.shards(ctx, field, dir, files, kind)
+	files, partial, err := converted(listed, config, split)
+	if err != nil {
+		return below(r.field, err)
+	}
+	r.files = files
+	r.notes = append(r.notes, fmt.Sprintf("%s has no data files of its own, and its script is not run: read from the hub's conversion to Parquet (branch %s)", r.ref.Name, conversion))
+	if partial {
+		r.notes = append(r.notes, fmt.Sprintf("the hub converted only the first part of %q", split))
+	}
+	return nil
 }
 
-// choose picks the data files of a split: those whose path holds its name as a
-// word, as in train.csv, data/train-00000-of-00002.parquet or train/part1.jsonl.
-func choose(listed []string, split string) ([]string, error) {
-	folder, word := path.Split(split)
-	folder = strings.TrimSuffix(folder, "/")
-	var readable, chosen []string
-	folders := map[string]bool{}
-	for _, f := range listed {
-		switch strings.ToLower(path.Ext(f)) {
-		case ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet":
-		default:
-			continue
-		}
-		if folder != "" && !strings.HasPrefix(f, folder+"/") {
-			continue
-		}
-		readable = append(readable, f)
-		if slices.Contains(words(f), strings.ToLower(word)) {
-			chosen = append(chosen, f)
-			folders[path.Dir(f)] = true
-		}
+// list gives the names of all files. What is fetched later is of the same commit.
+func (r *repository) list(ctx context.Context) ([]string, error) {
+	listed, commit, err := r.hub.List(ctx, r.ref)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.field, err)
 	}
-	switch {
-	case len(chosen) == 0 && len(readable) == 1 && word == "train":
-		return readable, nil // one file and no splits: that is what there is to train on
-	case len(chosen) == 0:
-		return nil, invalid.Field("split", "no CSV, JSON or Parquet file of this data set belongs to %q; there are: %s", split, some(listed))
-	case len(folders) > 1:
-		return nil, invalid.Field("split", `this repository holds several data sets; name one as "folder/%s": %s`, word, some(chosen))
-	}
-	slices.Sort(chosen)
-	ext := path.Ext(chosen[0])
-	for _, f := range chosen {
-		if path.Ext(f) != ext {
-			return nil, invalid.Field("split", "the files of %q have different formats: %s", split, some(chosen))
-		}
-	}
-	return chosen, nil
+	r.ref.Revision = commit
+	return listed, nil
 }
 
-func words(file string) []string {
-	return strings.FieldsFunc(strings.ToLower(file), func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < '0' || r > '9')
-	})
-}
-
-func some(names []string) string {
-	const shown = 10
-	if len(names) > shown {
-		return fmt.Sprintf("%s … (%d files)", strings.Join(names[:shown], ", "), len(names))
+// fetch makes files local, and gives their paths.
+func (r *repository) fetch(ctx context.Context, files ...string) ([]string, error) {
+	dir, _, err := r.hub.Fetch(ctx, r.ref, func(file string) bool { return slices.Contains(files, file) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.field, err)
 	}
-	return strings.Join(names, ", ")
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = filepath.Join(dir, filepath.FromSlash(f))
+	}
+	return paths, nil
 }
 
-// shards reads the files of a split, one after the other, as one data set.
-func (s *Service) shards(ctx context.Context, field, dir string, files []string, kind data.Kind) (rows, error) {
-	var whole data.Report
-	digest, err := s.canonical(ctx, func(out func(data.Row) error) error {
-		for i, name := range files {
-			report, err := s.shard(filepath.Join(dir, filepath.FromSlash(name)), kind, out)
+// read stores the rows that are asked for. With a limit files are fetched when their
+// rows are wanted, and those behind it never; else all at once.
+func (s *Service) read(ctx context.Context, r *repository, src *tuning.Source, kind data.Kind) (rows, error) {
+	if src.Limit == 0 || src.Sample > 0 {
+		if _, err := r.fetch(ctx, r.files...); err != nil {
+			return rows{}, err
+		}
+	}
+	var unreachable error
+	files := make([]data.File, len(r.files))
+	for i, name := range r.files {
+		files[i] = data.File{Name: name, Open: func() (io.ReadCloser, error) {
+			local, err := r.fetch(ctx, name)
 			if err != nil {
-				return inFile(field+".hf", name, err)
+				unreachable = err
+				return nil, err
 			}
-			kind = report.Kind // the first file decides for the others
-			if i == 0 {
-				whole = report
-				continue
-			}
-			add(&whole, report)
-		}
-		return nil
+			return os.Open(local[0])
+		}}
+	}
+	opt := s.options(src, kind)
+	opt.ClassNames = r.classes
+	var report data.Report
+	digest, err := s.canonical(ctx, func(out func(data.Row) error) error {
+		var err error
+		report, err = data.ParseFiles(files, opt, out)
+		return err
 	})
-	return rows{digest, whole}, err
+	if unreachable != nil {
+		return rows{}, unreachable
+	}
+	report.Warnings = append(r.notes, report.Warnings...)
+	return rows{digest, report}, inFile(r.field, err)
 }
 
-// inFile says which file of a repository the faults in err are in.
-func inFile(field, file string, err error) error {
+// options are how the rows of a source are to be read.
+func (s *Service) options(src *tuning.Source, kind data.Kind) data.Options {
+	return data.Options{Kind: kind, Columns: src.Columns, Choice: choice(src), Limits: s.o.Limits, TempDir: s.o.TempDir}
+}
+
+// standardSeed draws a sample unless the source has a seed.
+const standardSeed = 42
+
+func choice(src *tuning.Source) data.Choice {
+	c := data.Choice{Offset: src.Offset, Limit: src.Limit, Sample: src.Sample, Seed: standardSeed}
+	if src.ShuffleSeed != nil {
+		c.Seed = *src.ShuffleSeed
+	}
+	return c
+}
+
+// inFile turns faults of files into faults of the spec: those that a file has are of
+// "hf", those that a choice has keep their name.
+func inFile(field string, err error) error {
 	faults := invalid.Faults(err)
 	if len(faults) == 0 {
-		return fmt.Errorf("%s: %w", file, err)
+		return err
 	}
 	all := make([]error, len(faults))
 	for i, f := range faults {
-		where := file
-		if f.Field != "" {
-			where += ": " + f.Field
+		name, _, _ := strings.Cut(f.Field, ".")
+		switch {
+		case f.Line == 0 && slices.Contains([]string{"columns", "offset", "limit", "sample"}, name):
+			f.Field = field + "." + f.Field
+		case f.Field != "":
+			f.Reason, f.Field = f.Field+": "+f.Reason, field+".hf"
+		default:
+			f.Field = field + ".hf"
 		}
-		all[i] = &invalid.Fault{Field: field, Line: f.Line, Reason: where + ": " + f.Reason}
+		all[i] = &f
 	}
 	return errors.Join(all...)
-}
-
-func (s *Service) shard(file string, kind data.Kind, out func(data.Row) error) (data.Report, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return data.Report{}, err
-	}
-	report, err := data.Parse(f, data.Options{Name: filepath.Base(file), Kind: kind, Limits: s.o.Limits, TempDir: s.o.TempDir}, out)
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	return report, err
-}
-
-func add(whole *data.Report, r data.Report) {
-	whole.Rows += r.Rows
-	if whole.Labels == nil {
-		whole.Labels = map[string]int{}
-	}
-	for label, n := range r.Labels {
-		whole.Labels[label] += n
-	}
-	for _, w := range r.Warnings {
-		if !slices.Contains(whole.Warnings, w) {
-			whole.Warnings = append(whole.Warnings, w)
-		}
-	}
 }

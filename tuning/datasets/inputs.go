@@ -2,7 +2,6 @@ package datasets
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,14 +98,14 @@ func (s *Service) source(ctx context.Context, field string, src *tuning.Source, 
 	var err error
 	switch {
 	case src.ID != "":
-		found, err = s.stored(ctx, src.ID)
+		found, err = s.stored(ctx, field, src)
 		if errors.Is(err, ErrNotFound) {
 			err = errors.Join(err, invalid.Field(field+".id", "%v", err))
 		}
 	case src.HF != "":
 		found, err = s.fromHub(ctx, field, src, kind)
 	default:
-		found, err = s.FromRows(ctx, src.Rows, kind)
+		found, err = s.inline(ctx, src, kind)
 		err = below(field, err)
 	}
 	if err == nil && kind != "" && found.report.Kind != kind {
@@ -115,18 +114,37 @@ func (s *Service) source(ctx context.Context, field string, src *tuning.Source, 
 	return found, err
 }
 
-func (s *Service) stored(ctx context.Context, id string) (rows, error) {
-	d, err := s.Get(ctx, id)
-	return rows{d.Canonical, d.Report}, err
+// stored finds an uploaded data set, and makes a new one of those of its rows that are
+// asked for.
+func (s *Service) stored(ctx context.Context, field string, src *tuning.Source) (rows, error) {
+	d, err := s.Get(ctx, src.ID)
+	c := choice(src)
+	if err != nil || c.Offset == 0 && c.Limit == 0 && c.Sample == 0 {
+		return rows{d.Canonical, d.Report}, err
+	}
+	b, err := s.o.Store.OpenBlob(ctx, d.Canonical)
+	if err != nil {
+		return rows{}, fmt.Errorf("data set %s: %w", src.ID, err)
+	}
+	report := d.Report
+	digest, err := s.canonical(ctx, func(out func(data.Row) error) error {
+		var err error
+		report, err = data.Choose(b, d.Report, c, out)
+		return err
+	})
+	if err != nil && !invalid.Is(err) {
+		err = fmt.Errorf("data set %s: %w", src.ID, err)
+	}
+	return rows{digest, report}, errors.Join(below(field, err), b.Close())
 }
 
-// FromRows stores rows that came inside of a request. kind may be empty. Faults name
-// the row by index, "rows[3].label".
-func (s *Service) FromRows(ctx context.Context, raw []json.RawMessage, kind data.Kind) (rows, error) {
+// inline stores rows that came inside of a request. kind may be empty. Faults name the
+// row by index, "rows[3].label".
+func (s *Service) inline(ctx context.Context, src *tuning.Source, kind data.Kind) (rows, error) {
 	var report data.Report
 	digest, err := s.canonical(ctx, func(out func(data.Row) error) error {
 		var err error
-		report, err = data.ParseRows(raw, data.Options{Kind: kind, Limits: s.o.Limits}, out)
+		report, err = data.ParseRows(src.Rows, s.options(src, kind), out)
 		return err
 	})
 	return rows{digest, report}, err

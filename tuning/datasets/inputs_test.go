@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -122,12 +123,25 @@ type fakeHub struct {
 	err   error
 }
 
+func (h fakeHub) List(_ context.Context, r hub.Ref) ([]string, string, error) {
+	if h.err != nil {
+		return nil, "", h.err
+	}
+	if r.Revision == conversion {
+		return nil, "", fmt.Errorf("%w: no such branch", hub.ErrNotFound)
+	}
+	return slices.Sorted(maps.Keys(h.files)), "c0ffee", nil
+}
+
 func (h fakeHub) Fetch(_ context.Context, r hub.Ref, want func(string) bool) (string, string, error) {
 	if h.err != nil {
 		return "", "", h.err
 	}
 	if !r.Dataset {
 		return "", "", errors.New("asked for a model")
+	}
+	if r.Revision != "c0ffee" {
+		return "", "", errors.New("asked for another commit than was listed")
 	}
 	found := false
 	for name, text := range h.files {
@@ -165,9 +179,9 @@ func TestInputsFromTheHub(t *testing.T) {
 		"shards, in order":   {map[string]string{"data/train-1-of-2.jsonl": jsonl("c", "d"), "data/train-0-of-2.jsonl": jsonl("a", "b"), "data/test-0.jsonl": jsonl("e", "f")}, `{"hf":"o/n"}`, 4, nil},
 		"another split":      {map[string]string{"train.csv": csv, "test.jsonl": jsonl("a", "b", "c")}, `{"hf":"hf:o/n@main","split":"test"}`, 3, nil},
 		"a folder of many":   {map[string]string{"sst2/train.csv": csv, "cola/train.csv": csv + csv[11:]}, `{"hf":"o/n","split":"sst2/train"}`, 2, nil},
-		"many and none said": {map[string]string{"sst2/train.csv": csv, "cola/train.csv": csv}, `{"hf":"o/n"}`, 0, []string{"dataset.split"}},
+		"many and none said": {map[string]string{"sst2/train.csv": csv, "cola/train.csv": csv}, `{"hf":"o/n"}`, 0, []string{"dataset.config"}},
 		"no such split":      {map[string]string{"train.csv": csv}, `{"hf":"o/n","split":"dev"}`, 0, []string{"dataset.split"}},
-		"no data at all":     {map[string]string{"README.md": "x", "train.py": "x"}, `{"hf":"o/n"}`, 0, []string{"dataset.split"}},
+		"no data at all":     {map[string]string{"README.md": "x", "train.py": "x"}, `{"hf":"o/n"}`, 0, []string{"dataset.hf"}},
 		"a bad file":         {map[string]string{"train.jsonl": jsonl("a", "b") + "{}\n"}, `{"hf":"o/n"}`, 0, []string{"dataset.hf", "dataset.hf"}},
 		"a bad name":         {nil, `{"hf":"../x"}`, 0, []string{"dataset.hf"}},
 		"a split of no name": {nil, `{"hf":"o/n","split":3}`, 0, []string{"dataset.split"}},
