@@ -28,6 +28,7 @@ type rowStore interface {
 type rows interface {
 	rowStore
 	rowSource
+	CreateFor(ctx context.Context, tenant string, r io.Reader, format, name string) (d datasets.Dataset, created bool, err error)
 }
 
 // datasetRoutes answers /datasets.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"lorikeet/access"
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
@@ -132,7 +133,7 @@ func (e *fakeEngine) Import(ctx context.Context, in inference.Import) (adapters.
 	if err != nil {
 		return adapters.Version{}, err
 	}
-	return e.registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: "adapter", Base: in.Model,
+	return e.registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: "adapter", Base: in.Model, Tenant: in.Tenant,
 		Files: map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights}, CreatedAt: time.Now()})
 }
 
@@ -225,11 +226,15 @@ func newService(t *testing.T, change func(*Options)) *service {
 	t.Cleanup(func() { _ = q.Close() })
 	s := &service{T: t, registry: registry, queue: q, store: dir, log: &bytes.Buffer{},
 		engine: &fakeEngine{registry: registry, models: []inference.Model{bert}, tiers: map[string]inference.Residency{}}}
+	keys, err := access.Open(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{
 		Engine: s.engine, Adapters: registry, Sources: folders{}, Jobs: q, Planner: fakePlanner{},
-		Datasets: datasets.New(datasets.Options{Store: dir}),
-		Log:      slog.New(slog.NewJSONHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Limits:   Limits{TempDir: t.TempDir(), Inputs: 8, JSON: 64 << 10, Dataset: 256 << 10, Adapter: 256 << 10},
+		Datasets: datasets.New(datasets.Options{Store: dir}), Access: Access{Keys: keys},
+		Log:    slog.New(slog.NewJSONHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Limits: Limits{TempDir: t.TempDir(), Inputs: 8, JSON: 64 << 10, Dataset: 256 << 10, Adapter: 256 << 10},
 	}
 	if change != nil {
 		change(&o)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +28,7 @@ type shelf struct {
 func newShelf(c *config, log *slog.Logger) (*shelf, error) {
 	s := &shelf{sources: map[string]string{}, log: log, hub: hub.FromEnv(os.Getenv)}
 	s.hub.Progress = progress(log)
+	s.hub.HTTP = &http.Client{Transport: hub.Guarded(s.hub.Endpoint)}
 	for _, b := range c.bases {
 		name, source, err := named(b)
 		if err != nil {
