@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"strings"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 )
 
 // Access says who may ask, and how much.

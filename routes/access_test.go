@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 )
 
 // guarded is a service that asks for keys.

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"

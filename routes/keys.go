@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 )
 
 // keyRoutes answers /keys.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/adapters/store"
 	"lorikeet/tuning/queue"
 )

@@ -18,7 +18,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/openapi"
 )
 

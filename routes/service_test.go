@@ -19,7 +19,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/adapters"
 	"lorikeet/tuning/datasets"
 )

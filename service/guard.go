@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/routes"
 )
 

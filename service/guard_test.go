@@ -18,7 +18,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/inference/hub"

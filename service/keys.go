@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/adapters/store"
 )
 

@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"lorikeet/access"
+	"lorikeet/routes/access"
 	"lorikeet/adapters"
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
