@@ -12,12 +12,12 @@ import (
 	"syscall"
 	"time"
 
-	"lorikeet/routes/access"
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/inference/hub"
+	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 )

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"lorikeet/routes/access"
 	"lorikeet/adapters/store"
+	"lorikeet/routes/access"
 	"lorikeet/tuning/queue"
 )
 

@@ -18,8 +18,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"lorikeet/routes/access"
 	"lorikeet/openapi"
+	"lorikeet/routes/access"
 )
 
 // Options are the parts below that HTTP speaks for. All interfaces are required.

@@ -19,13 +19,13 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
-	"lorikeet/routes/access"
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/hub"
+	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"lorikeet/routes/access"
 	"lorikeet/adapters"
+	"lorikeet/routes/access"
 	"lorikeet/tuning/datasets"
 )
 

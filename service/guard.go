@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"lorikeet/routes/access"
 	"lorikeet/routes"
+	"lorikeet/routes/access"
 )
 
 // loopback reports whether only programs of this machine reach the address. A name

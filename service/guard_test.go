@@ -18,10 +18,10 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"lorikeet/routes/access"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/inference/hub"
+	"lorikeet/routes/access"
 )
 
 // run runs a command line to its end.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"lorikeet/routes/access"
 	"lorikeet/adapters/store"
+	"lorikeet/routes/access"
 )
 
 // keysCommand works on the store's folder: it needs no running service, and one that

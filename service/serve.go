@@ -15,12 +15,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"lorikeet/routes/access"
 	"lorikeet/adapters"
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/inference/device"
 	"lorikeet/routes"
+	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"
