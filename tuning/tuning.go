@@ -41,6 +41,7 @@ type Spec struct {
 	Priority        int              `json:"priority,omitempty"`
 	Class           string           `json:"class,omitempty"`
 	Metadata        map[string]any   `json:"metadata,omitempty"`
+	Tenant          string           `json:"tenant,omitempty"` // whose job it is; no caller sets it, it is the key's. Empty: the default tenant
 }
 
 // Source names rows: exactly one of ID, Rows and HF. Split is, beside HF, the name

@@ -77,3 +77,30 @@ func bare(err error) error {
 	}
 	return err
 }
+
+// checkPolicy warns of a Redis that may drop keys: nothing would be lost but time.
+func (d *dispatch) checkPolicy(ctx context.Context, log *slog.Logger) {
+	err := d.hint(ctx, func(ctx context.Context) error {
+		look := func(ctx context.Context, rdb redis.Cmdable) error {
+			conf, err := rdb.ConfigGet(ctx, "maxmemory-policy").Result()
+			if p := conf["maxmemory-policy"]; err == nil && p != "" && p != "noeviction" {
+				log.Warn("this Redis may evict keys under memory pressure, which delays jobs; set maxmemory-policy noeviction", "policy", p)
+			}
+			return err
+		}
+		var err error
+		if c, ok := d.rdb.(*redis.ClusterClient); ok {
+			err = c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
+		} else {
+			err = look(ctx, d.rdb)
+		}
+		var reply redis.Error
+		if errors.As(err, &reply) {
+			return nil // hosted ones forbid CONFIG
+		}
+		return err
+	})
+	if err != nil {
+		log.Warn("Redis does not answer; jobs are accepted and wait", "error", err)
+	}
+}
