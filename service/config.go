@@ -48,7 +48,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
 	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
 	f.StringVar(&c.backend, "backend", "auto", "compute backend: auto, go, xla:cpu, xla:cuda or xla:PATH of a PJRT plugin")
-	f.StringVar(&c.redis, "redis", "", "URL of Redis, redis://host:6379/0; empty: one embedded in the process")
+	f.StringVar(&c.redis, "redis", "", "URL of Redis: redis://[user:password@]host:6379/0, rediss://… with TLS, redis+sentinel://host:26379/0?master_name=NAME&addr=HOST2:26379[&password=…], redis+cluster://host:6379?addr=HOST2:6379, unix:///path; empty: one embedded in the process")
 	f.StringVar(&c.store, "store", "", "the record store that API and workers share: a folder, or s3://bucket/prefix?endpoint=https://host:9000&region=name with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; empty: below --data")
 	f.IntVar(&c.cacheGB, "store-cache-gb", 10, "gigabytes of an S3 store's files that are kept below --data")
 	f.StringArrayVar(&c.adapters, "adapter", nil, "PEFT folder to register at start as NAME=DIR or NAME=BASE:DIR (repeatable)")
@@ -193,14 +193,22 @@ func (c *config) print(log *slog.Logger) {
 		"max_batch_tokens", c.maxBatchTokens, "workers", c.workers, "class", c.class)
 }
 
-// masked is a URL without its password.
+// masked is a URL without its passwords: Sentinel's is before the host, that of Redis
+// behind it may be a parameter.
 func masked(s string) string {
 	if s == "" {
 		return "embedded"
 	}
 	u, err := url.Parse(s)
-	if err != nil {
+	if err != nil || u.Host == "" && u.Path == "" {
 		return "(not a URL)"
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		u.RawQuery = "xxxxx"
+	} else if query.Has("password") {
+		query.Set("password", "xxxxx")
+		u.RawQuery = query.Encode()
 	}
 	return u.Redacted()
 }

@@ -420,6 +420,23 @@ func TestSettingsAreRefused(t *testing.T) {
 	}
 }
 
+func TestPasswordsAreNotPrinted(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                      "embedded",
+		"redis://h:6379/1":                      "redis://h:6379/1",
+		"rediss://user:secret@h:6379/1":         "rediss://user:xxxxx@h:6379/1",
+		"redis+cluster://:secret@h?addr=i:6379": "redis+cluster://:xxxxx@h?addr=i:6379",
+		"redis+sentinel://s:secret@h/0?master_name=m&password=secret": "redis+sentinel://s:xxxxx@h/0?master_name=m&password=xxxxx",
+		"redis+sentinel://h/0?master_name=m&password=secret&%zz":      "redis+sentinel://h/0?xxxxx",
+		"secret@h:6379":           "(not a URL)",
+		"redis://h:secret@i:port": "(not a URL)",
+	} {
+		if got := masked(in); got != want {
+			t.Errorf("%s is printed as %s, want %s", in, got, want)
+		}
+	}
+}
+
 func TestTheEnvironmentNamesKeysAndPlaceOfABucket(t *testing.T) {
 	c := newConfig()
 	c.data, c.store, c.cacheGB = "d", "s3://models", 3

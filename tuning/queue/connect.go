@@ -15,10 +15,14 @@ import (
 
 // Connect makes a client of the Redis at a URL. It does not dial yet.
 //
-//	redis://[user:password@]host:port/db      one server; rediss:// with TLS
+//	redis://[user:password@]host:port/db      one server
 //	unix:///path/to.sock?db=0
 //	redis+sentinel://[user:password@]host:port/db?master_name=m&addr=host2:port
 //	redis+cluster://[user:password@]host:port?addr=host2:port
+//
+// rediss in place of redis means TLS, checked by the system's certificates
+// (SSL_CERT_FILE names others). The user and password of a sentinel URL are those of
+// the sentinels; the servers' own are its parameters username and password.
 //
 // Errors do not repeat the URL, which may hold a password.
 func Connect(address string) (redis.UniversalClient, error) {
