@@ -264,15 +264,15 @@ func (a *attempt) again(ctx context.Context, e *tuning.JobError) {
 		a.handBack(ctx, end, a.q.o.RetryDelay)
 		return
 	}
-	n, _, err := a.q.fruitless(ctx, s)
-	if err == nil && n >= a.q.o.Attempts {
+	fruit, err := a.q.fruitless(ctx, s)
+	if err == nil && fruit.blamed >= a.q.o.Attempts {
 		a.report.close(ctx)
 		if _, err = a.q.poisoned(ctx, s); err == nil {
 			a.w.release(ctx, a.claim, 0, true)
 			return
 		}
 	}
-	delay := min(a.q.o.RetryDelay<<min(max(n-1, 0), 10), 10*time.Minute)
+	delay := min(a.q.o.RetryDelay<<min(max(fruit.tries-1, 0), 10), 10*time.Minute)
 	a.handBack(ctx, end, delay)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"lorikeet/adapters/invalid"
+	"lorikeet/adapters/store"
 	"lorikeet/tuning"
 )
 
@@ -321,6 +323,18 @@ func TestAFailingAttempt(t *testing.T) {
 			return nil
 		}, tuning.Succeeded, 2, ""},
 		{"fails the job after three without a new checkpoint", func(tuning.Task, int) error { return broken }, tuning.Failed, 3, codeExhausted},
+		{"is tried until the store has room again", func(task tuning.Task, _ int) error {
+			if task.Attempt <= 3 {
+				return fmt.Errorf("upload: %w", store.ErrNoSpace)
+			}
+			return nil
+		}, tuning.Succeeded, 4, ""},
+		{"is tried until the store is back", func(task tuning.Task, _ int) error {
+			if task.Attempt <= 3 {
+				return fmt.Errorf("upload: %w", store.ErrUnavailable)
+			}
+			return nil
+		}, tuning.Succeeded, 4, ""},
 		{"counts anew after progress", func(task tuning.Task, step int) error {
 			if step == task.Attempt*2+1 {
 				return broken // each attempt gets to one more checkpoint
