@@ -16,10 +16,10 @@ import (
 
 var seed = flag.Uint64("seed", 1, "of the run")
 
-// TestMain also is a worker process.
+// TestMain also is a worker process, and a child of one.
 func TestMain(m *testing.M) {
-	if text := os.Getenv(workerVariable); text != "" {
-		os.Exit(workerProcess(text))
+	if code, other := role(); other {
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }

@@ -193,7 +193,7 @@ func (r *runner) attempts(ctx context.Context, dir *store.Dir, j *job, rep *repo
 			r.violation("job %s: %v", j.id, err)
 		case end.Error != nil && end.How == "failed":
 			rep.Wasted[end.Error.Code]++
-			if end.Error.Code != "no_space" && end.Error.Code != "store_unavailable" {
+			if end.Error.Code != "no_space" && end.Error.Code != "store_unavailable" && (end.Error.Code != "killed" || !j.poison) {
 				r.violation("attempt %d of job %s failed: %+v", n+1, j.id, end.Error)
 			}
 		default:

@@ -23,8 +23,8 @@ import (
 )
 
 func main() {
-	if text := os.Getenv(workerVariable); text != "" {
-		os.Exit(workerProcess(text))
+	if code, other := role(); other {
+		os.Exit(code)
 	}
 	c := config{out: os.Stdout}
 	flag.IntVar(&c.jobs, "jobs", 200, "number of jobs")

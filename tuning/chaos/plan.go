@@ -20,7 +20,7 @@ type order struct {
 	tenant   string
 	class    string
 	twice    bool // sent twice at once, with one idempotency key
-	poison   bool // kills its worker each time
+	poison   bool // its training is killed each time
 }
 
 // act is harm that is to be done.

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"fmt"
 	"lorikeet/tuning/queue"
 )
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -17,6 +18,7 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/store"
 	"lorikeet/tuning"
+	"lorikeet/tuning/child"
 	"lorikeet/tuning/queue"
 	"lorikeet/tuning/queue/queuetest"
 )
@@ -54,8 +56,12 @@ func workerProcess(text string) int {
 	if err != nil {
 		return fail(err)
 	}
+	trainer, err := w.trainer(log)
+	if err != nil {
+		return fail(err)
+	}
 	worker, err := queue.NewWorker(q, queue.WorkerOptions{
-		Trainer: w.train, Class: w.Class, Slots: w.Slots, Dir: filepath.Join(w.Dir, "scratch"), Grace: w.Lease,
+		Trainer: trainer, Class: w.Class, Slots: w.Slots, Dir: filepath.Join(w.Dir, "scratch"), Grace: w.Lease,
 	})
 	if err != nil {
 		return fail(err)
@@ -122,21 +128,53 @@ func register(ctx context.Context, s adapters.Store, f queue.Finished) (tuning.R
 	return tuning.Result{Adapter: v.String(), Digest: v.Digest, Kind: v.Kind}, nil
 }
 
-// train runs a job's counter, or dies of it.
-func (w setup) train(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
-	mark := filepath.Join(w.Dir, "running", task.Job)
-	if err := os.WriteFile(mark, fmt.Append(nil, w.N), 0o600); err != nil {
-		return tuning.Outcome{}, err
+// attemptVariable is set in the environment of a process that makes one attempt.
+const attemptVariable = "LORIKEET_CHAOS_ATTEMPT"
+
+// trainer makes each attempt in a child process, as the service does, and notes which
+// worker is at which job.
+func (w setup) trainer(log *slog.Logger) (tuning.Trainer, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
 	}
-	steps, _ := task.Spec.Metadata["steps"].(float64)
-	c := queuetest.Counter{Steps: int(steps), Every: every, Step: stepTime}
-	if poison, _ := task.Spec.Metadata["poison"].(bool); poison {
-		c.Before = func(_ context.Context, _ tuning.Task, step int) error {
-			if step < every/2 {
-				return nil
-			}
-			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+	attempts := child.Trainer(child.Options{Log: log, Command: func(tuning.Task) *exec.Cmd {
+		cmd := exec.Command(self) //nolint:gosec // this program
+		cmd.Env = append(os.Environ(), attemptVariable+"=1")
+		return cmd
+	}})
+	return func(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
+		if err := os.WriteFile(filepath.Join(w.Dir, "running", task.Job), fmt.Append(nil, w.N), 0o600); err != nil {
+			return tuning.Outcome{}, err
 		}
+		return attempts(ctx, task, r)
+	}, nil
+}
+
+// attemptProcess is the body of a child: it runs a job's counter, or dies of it.
+func attemptProcess() int {
+	return child.Serve(context.Background(), os.Stdin, os.Stdout, func(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
+		steps, _ := task.Spec.Metadata["steps"].(float64)
+		c := queuetest.Counter{Steps: int(steps), Every: every, Step: stepTime}
+		if poison, _ := task.Spec.Metadata["poison"].(bool); poison {
+			c.Before = func(_ context.Context, _ tuning.Task, step int) error {
+				if step < every/2 {
+					return nil
+				}
+				return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		}
+		return c.Train(ctx, task, r)
+	})
+}
+
+// role runs what this process was started for, when it is not the runner.
+func role() (code int, other bool) {
+	if os.Getenv(attemptVariable) != "" {
+		return attemptProcess(), true
 	}
-	return c.Train(ctx, task, r)
+	if text := os.Getenv(workerVariable); text != "" {
+		return workerProcess(text), true
+	}
+	return 0, false
 }
