@@ -36,7 +36,8 @@ type site struct {
 	slack   time.Duration // for a machine that has other things to do
 	fake    bool          // the clock is synctest's
 	logs    *logs
-	created func(key string) // called after a record is created
+	creates func(key string) // called before a record is created
+	created func(key string) // called after it is
 	mu      sync.Mutex
 	called  map[string]int // how often each job was registered
 }
@@ -377,6 +378,9 @@ func gated[T any](g *doorway, f func() (T, error)) (T, error) {
 }
 
 func (s *gatedStore) Create(ctx context.Context, key string, data []byte) error {
+	if s.s.creates != nil {
+		s.s.creates(key)
+	}
 	_, err := gated(s.g, func() (struct{}, error) { return struct{}{}, s.d.Create(ctx, key, data) })
 	if err == nil && s.s.created != nil {
 		s.s.created(key)
