@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"regexp"
 	"slices"
@@ -19,6 +20,17 @@ import (
 	"lorikeet/adapters/store"
 )
 
+// Store is what the registry needs of a record store; see [store.Dir] and [store.S3].
+type Store interface {
+	Create(ctx context.Context, key string, data []byte) error
+	Get(ctx context.Context, key string) ([]byte, error)
+	List(ctx context.Context, prefix string) ([]string, error)
+	PutBlob(ctx context.Context, r io.Reader) (digest string, size int64, err error)
+	OpenBlob(ctx context.Context, digest string) (store.Blob, error)
+	Fetch(ctx context.Context, digest string, w io.Writer) (int64, error)
+	VerifyBlob(ctx context.Context, digest string) error
+}
+
 // Registry is the named series of versions. The record store holds the truth, one
 // record a version, never changed:
 //
@@ -29,7 +41,7 @@ import (
 // What this process has read is kept in memory; other processes' changes arrive with
 // Refresh, or with a look at the store when a name is unknown here.
 type Registry struct {
-	store *store.Dir
+	store Store
 	// Changed, when set, is called after this process changed a name.
 	Changed func(name string)
 
@@ -53,7 +65,7 @@ type rollback struct {
 }
 
 // OpenRegistry reads the records that the store holds.
-func OpenRegistry(ctx context.Context, s *store.Dir) (*Registry, error) {
+func OpenRegistry(ctx context.Context, s Store) (*Registry, error) {
 	r := &Registry{store: s, names: map[string]*series{}}
 	return r, r.Refresh(ctx)
 }
@@ -114,7 +126,7 @@ func (r *Registry) learn(ctx context.Context, k string) error {
 
 // read reads one record. That its contents are damaged must not hide the others: it is
 // told apart from an error of the store.
-func read[V any](ctx context.Context, s *store.Dir, k string, into map[int]V, n int) (broken, err error) {
+func read[V any](ctx context.Context, s Store, k string, into map[int]V, n int) (broken, err error) {
 	if _, known := into[n]; known {
 		return nil, nil
 	}

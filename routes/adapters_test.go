@@ -237,6 +237,8 @@ func TestImport(t *testing.T) {
 			{errors.Join(invalid.Field("r", "is 512"), invalid.Field("bias", "is \"x\"")), 422, "invalid"},
 			{fmt.Errorf("%w: made for bert-large", inference.ErrWrongBase), 422, "wrong_base"},
 			{fmt.Errorf("put blob /srv: %w", store.ErrNoSpace), 507, "no_space"},
+			{fmt.Errorf("put blob /srv: %w", store.ErrDenied), 503, "store_denied"},
+			{fmt.Errorf("put blob /srv: %w", store.ErrUnavailable), 503, "store_unavailable"},
 			{hub.ErrUnavailable, 503, "hub_unavailable"},
 		} {
 			s.engine.imports = func(inference.Import) error { return c.err }

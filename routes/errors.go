@@ -103,6 +103,8 @@ var failures = []failure{
 	{hub.ErrCorrupt, http.StatusServiceUnavailable, "hub_corrupt", "Download is corrupt", ""},
 
 	{store.ErrNoSpace, http.StatusInsufficientStorage, "no_space", "Disk full", ""},
+	{store.ErrDenied, http.StatusServiceUnavailable, "store_denied", "Store refuses access", ""},
+	{store.ErrUnavailable, http.StatusServiceUnavailable, "store_unavailable", "Store not reachable", ""},
 	{syscall.ENOSPC, http.StatusInsufficientStorage, "no_space", "Disk full", ""}, // of the folder for temporary files
 	{syscall.EDQUOT, http.StatusInsufficientStorage, "no_space", "Disk full", ""},
 }
@@ -207,6 +209,10 @@ func detail(f failure, err error, faults []invalid.Fault) string {
 		return "internal error; the log holds the cause under this request id"
 	case f.status == http.StatusInsufficientStorage:
 		return "the server's disk is full; nothing was stored; free space and send the request again"
+	case f.code == "store_denied":
+		return "the server may not write or read its own store; nothing was stored; the log holds the cause under this request id"
+	case f.code == "store_unavailable":
+		return "the server's store cannot be reached; send the request again"
 	case f.status == http.StatusGatewayTimeout:
 		return "the request took too long and was given up"
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"lorikeet/adapters"
+	"lorikeet/adapters/store"
 	"lorikeet/inference/builtin"
 	"lorikeet/inference/nn"
 )
@@ -25,6 +26,7 @@ type config struct {
 	backend        string
 	redis          string
 	store          string
+	cacheGB        int
 	adapters       []string
 	allow          []string
 	slots          int
@@ -53,8 +55,9 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
 	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, a GGUF file, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
 	f.StringVar(&c.backend, "backend", "auto", "compute backend: auto, go, xla:cpu, xla:cuda or xla:PATH of a PJRT plugin")
-	f.StringVar(&c.redis, "redis", "", "URL of Redis, redis://host:6379/0; empty: one embedded in the process")
-	f.StringVar(&c.store, "store", "", "folder of the record store that API and workers share; empty: below --data")
+	f.StringVar(&c.redis, "redis", "", "URL of Redis: redis://[user:password@]host:6379/0, rediss://… with TLS, redis+sentinel://host:26379/0?master_name=NAME&addr=HOST2:26379[&password=…], redis+cluster://host:6379?addr=HOST2:6379, unix:///path; empty: one embedded in the process")
+	f.StringVar(&c.store, "store", "", "the record store that API and workers share: a folder, or s3://bucket/prefix?endpoint=https://host:9000&region=name with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; empty: below --data")
+	f.IntVar(&c.cacheGB, "store-cache-gb", 10, "gigabytes of an S3 store's files that are kept below --data")
 	f.StringArrayVar(&c.adapters, "adapter", nil, "PEFT folder to register at start as NAME=DIR or NAME=BASE:DIR (repeatable)")
 	f.StringArrayVar(&c.allow, "allow-dir", nil, `folder that POST /adapters may read with "file:" sources (repeatable)`)
 	f.IntVar(&c.slots, "slots", 64, "slots on the device for each base's adapters; a slot holds rank 8, an adapter of rank r takes r/8 of them")
@@ -144,13 +147,15 @@ func (c *config) check() error {
 		flag  string
 		value int
 		least int
-	}{{"max-batch-tokens", c.maxBatchTokens, 16}, {"workers", c.workers, 0}, {"variants", c.variants, 1}} {
+	}{{"max-batch-tokens", c.maxBatchTokens, 16}, {"workers", c.workers, 0}, {"variants", c.variants, 1}, {"store-cache-gb", c.cacheGB, 1}} {
 		if p.value < p.least {
 			bad("--%s must be at least %d, is %d", p.flag, p.least, p.value)
 		}
 	}
-	if strings.HasPrefix(c.store, "s3://") {
-		bad("--store %s: a store on S3 is not available in this version; give a folder that API and workers share", c.store)
+	if strings.HasPrefix(c.store, s3Scheme) {
+		if _, err := store.ParseS3(c.store); err != nil {
+			bad("--store: %w", err)
+		}
 	}
 	if c.class != "" {
 		if err := adapters.CheckName("--class", c.class); err != nil {
@@ -177,7 +182,7 @@ func named(s string) (name, value string, err error) {
 	return name, value, adapters.CheckName("name", name)
 }
 
-// storeFolder is where the records are.
+// storeFolder is where the records are; an address for a bucket.
 func (c *config) storeFolder() string {
 	if c.store != "" {
 		return c.store
@@ -204,14 +209,22 @@ func (c *config) print(log *slog.Logger) {
 		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "")
 }
 
-// masked is a URL without its password.
+// masked is a URL without its passwords: Sentinel's is before the host, that of Redis
+// behind it may be a parameter.
 func masked(s string) string {
 	if s == "" {
 		return "embedded"
 	}
 	u, err := url.Parse(s)
-	if err != nil {
+	if err != nil || u.Host == "" && u.Path == "" {
 		return "(not a URL)"
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		u.RawQuery = "xxxxx"
+	} else if query.Has("password") {
+		query.Set("password", "xxxxx")
+		u.RawQuery = query.Encode()
 	}
 	return u.Redacted()
 }

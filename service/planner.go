@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
-	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/tuning"
 	"lorikeet/tuning/data"
@@ -16,10 +16,15 @@ import (
 	"lorikeet/tuning/train"
 )
 
+// rowStore is where the rows of a job are.
+type rowStore interface {
+	Fetch(ctx context.Context, digest string, w io.Writer) (int64, error)
+}
+
 // planner checks jobs against the bases that this process has loaded.
 type planner struct {
 	engine  *inference.Engine
-	store   *store.Dir
+	store   rowStore
 	maxRank int
 }
 

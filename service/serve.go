@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lorikeet/adapters"
-	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/inference/device"
 	"lorikeet/routes"
@@ -30,7 +29,7 @@ import (
 type parts struct {
 	log      *slog.Logger
 	shelf    *shelf
-	store    *store.Dir
+	store    recordStore
 	registry *adapters.Registry
 	queue    *queue.Queue
 	place    func(adapters.Version) // puts a new variant on the device; nil where nothing is served
@@ -51,7 +50,7 @@ func open(ctx context.Context, c *config) (*parts, error) {
 	if err := os.MkdirAll(filepath.Join(c.data, "tmp"), 0o700); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	if p.store, err = store.OpenDir(c.storeFolder()); err != nil {
+	if p.store, err = openStore(ctx, c, os.Getenv); err != nil {
 		return nil, fmt.Errorf("--store: %w", err)
 	}
 	p.close = append(p.close, p.store.Close)
@@ -60,6 +59,9 @@ func open(ctx context.Context, c *config) (*parts, error) {
 	}
 	for _, err := range p.registry.Broken() {
 		p.log.Error("not served", "error", err)
+	}
+	if c.redis == "" && strings.HasPrefix(c.store, s3Scheme) {
+		p.log.Warn("no other process may use this store: its Redis is inside this one; give all of them one --redis")
 	}
 	o := queue.Options{Store: p.store, Log: p.log, Register: p.register}
 	if c.needsKeys() { // without keys there is one tenant, and the queue's own bound

@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 	"github.com/spf13/pflag"
 
 	"lorikeet/adapters/sharedtest"
@@ -306,10 +309,35 @@ func TestWithoutABaseTheBuiltInOnesAreServed(t *testing.T) {
 }
 
 // TestAPIAndWorkerApart runs them as they run on two machines, with a real Redis and
-// a shared folder between them.
+// a shared store between them.
 func TestAPIAndWorkerApart(t *testing.T) {
+	t.Run("a folder", func(t *testing.T) { apart(t, t.TempDir()) })
+	t.Run("a bucket", func(t *testing.T) {
+		for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_SESSION_TOKEN": ""} {
+			t.Setenv(name, value)
+		}
+		memory := s3mem.New()
+		if err := memory.CreateBucket("models"); err != nil {
+			t.Fatal(err)
+		}
+		s := httptest.NewServer(gofakes3.New(memory).Server())
+		t.Cleanup(s.Close)
+		apart(t, "s3://models/lorikeet?region=us-east-1&endpoint="+s.URL)
+		list, err := memory.ListBucket("models", nil, gofakes3.ListBucketPage{})
+		if err != nil || len(list.Contents) == 0 {
+			t.Fatalf("%d objects, %v", len(list.Contents), err)
+		}
+		for _, o := range list.Contents {
+			if !strings.HasPrefix(o.Key, "lorikeet/") {
+				t.Errorf("%s is outside the prefix", o.Key)
+			}
+		}
+	})
+}
+
+func apart(t *testing.T, store string) {
 	url := redisServer(t)
-	dir, store := inferencetest.BERT(t), t.TempDir()
+	dir := inferencetest.BERT(t)
 	common := []string{"--base", "tiny=" + dir, "--redis", url, "--store", store}
 	api, _ := launch(t, append([]string{"serve", "--data", t.TempDir()}, common...)...)
 	other, _ := launch(t, append([]string{"serve", "--data", t.TempDir()}, common...)...)
@@ -377,6 +405,10 @@ func redisServer(t *testing.T) string {
 }
 
 func TestSettingsAreRefused(t *testing.T) {
+	noKeys := map[string]string{}
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
+		noKeys[name] = ""
+	}
 	dir := inferencetest.BERT(t)
 	for name, c := range map[string]struct {
 		args []string
@@ -393,7 +425,9 @@ func TestSettingsAreRefused(t *testing.T) {
 		"an unknown variable":        {[]string{"--base", "a=" + dir}, map[string]string{"LORIKEET_BSE": "x"}, "LORIKEET_BSE is not a setting"},
 		"a bad variable":             {[]string{"--base", "a=" + dir}, map[string]string{"LORIKEET_SLOTS": "many"}, "LORIKEET_SLOTS"},
 		"an unknown backend":         {[]string{"--base", "a=" + dir, "--backend", "tpu"}, nil, "unknown backend"},
-		"S3":                         {[]string{"--base", "a=" + dir, "--store", "s3://b"}, nil, "S3"},
+		"a bad bucket":               {[]string{"--base", "a=" + dir, "--store", "s3://B"}, nil, "name of a bucket"},
+		"a secret on the line":       {[]string{"--base", "a=" + dir, "--store", "s3://key:secret@models"}, nil, "AWS_ACCESS_KEY_ID"},
+		"a bucket without keys":      {[]string{"--base", "a=" + dir, "--store", "s3://models"}, noKeys, "AWS_ACCESS_KEY_ID"},
 		"a worker without Redis":     {[]string{"worker", "--base", "a=" + dir}, nil, "needs --redis"},
 	} {
 		for k, v := range c.env {
@@ -413,6 +447,40 @@ func TestSettingsAreRefused(t *testing.T) {
 		for k := range c.env {
 			_ = os.Unsetenv(k)
 		}
+	}
+}
+
+func TestPasswordsAreNotPrinted(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                                      "embedded",
+		"redis://h:6379/1":                      "redis://h:6379/1",
+		"rediss://user:secret@h:6379/1":         "rediss://user:xxxxx@h:6379/1",
+		"redis+cluster://:secret@h?addr=i:6379": "redis+cluster://:xxxxx@h?addr=i:6379",
+		"redis+sentinel://s:secret@h/0?master_name=m&password=secret": "redis+sentinel://s:xxxxx@h/0?master_name=m&password=xxxxx",
+		"redis+sentinel://h/0?master_name=m&password=secret&%zz":      "redis+sentinel://h/0?xxxxx",
+		"secret@h:6379":           "(not a URL)",
+		"redis://h:secret@i:port": "(not a URL)",
+	} {
+		if got := masked(in); got != want {
+			t.Errorf("%s is printed as %s, want %s", in, got, want)
+		}
+	}
+}
+
+func TestTheEnvironmentNamesKeysAndPlaceOfABucket(t *testing.T) {
+	c := newConfig()
+	c.data, c.store, c.cacheGB = "d", "s3://models", 3
+	o, err := bucketOptions(c, func(name string) string {
+		return map[string]string{"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_SESSION_TOKEN": "c",
+			"AWS_DEFAULT_REGION": "eu", "AWS_ENDPOINT_URL": "http://127.0.0.1:9"}[name]
+	})
+	if err != nil || o.AccessKey != "a" || o.SecretKey != "b" || o.SessionToken != "c" || o.Region != "eu" || o.Endpoint != "http://127.0.0.1:9" || o.CacheBytes != 3<<30 {
+		t.Errorf("%+v, %v", o, err)
+	}
+	c.store += "?region=us&endpoint=http://127.0.0.1:8"
+	o, err = bucketOptions(c, func(string) string { return "x" })
+	if err != nil || o.Region != "us" || o.Endpoint != "http://127.0.0.1:8" {
+		t.Errorf("what the address says: %+v, %v", o, err)
 	}
 }
 

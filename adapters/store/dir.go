@@ -136,10 +136,14 @@ func (d *Dir) syncDir(folder string) error {
 	return nil
 }
 
-// space marks the errors of a full disk or quota.
+// space marks the errors of a disk or quota that is full, and of one that may not be
+// written.
 func space(err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: %w", ErrDenied, err)
 	}
 	return err
 }

@@ -96,6 +96,48 @@ func TestWhenASyncFailsThereIsNoBlob(t *testing.T) {
 	}
 }
 
+// After a power cut a name that is there stands for all of its bytes.
+func TestBytesAreSyncedBeforeTheirNameAndThenTheName(t *testing.T) {
+	d, err := OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, _, err := d.PutBlob(t.Context(), strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Create(t.Context(), "a/1", nil); err != nil {
+		t.Fatal(err)
+	}
+	for what, put := range map[string]func() error{
+		"a blob":   func() error { _, _, err := d.PutBlob(t.Context(), strings.NewReader("x")); return err },
+		"a record": func() error { return d.Create(t.Context(), "a/2", []byte("x")) },
+	} {
+		var synced []string
+		d.sync = func(f *os.File) error {
+			st, err := f.Stat()
+			if err != nil {
+				return err
+			}
+			_, missing := d.root.Stat("a/2")
+			switch {
+			case st.IsDir():
+				synced = append(synced, "folder")
+			case st.Size() == 0:
+				synced = append(synced, "nothing")
+			case what == "a record" && missing == nil:
+				synced = append(synced, "late")
+			default:
+				synced = append(synced, "bytes")
+			}
+			return f.Sync()
+		}
+		if err := put(); err != nil || strings.Join(synced, " ") != "bytes folder" {
+			t.Errorf("%s: synced %v, %v", what, synced, err)
+		}
+	}
+}
+
 func TestAFileSystemWithoutFolderSyncIsAccepted(t *testing.T) {
 	d, err := OpenDir(t.TempDir())
 	if err != nil {

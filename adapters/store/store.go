@@ -4,9 +4,9 @@
 // number of processes, exactly one succeeds, and what it wrote is durable and whole
 // before anyone can see it. A record is never changed; it is at most deleted.
 //
-// The method set is that of an object store on purpose. On S3 a record is an object
-// put with If-None-Match, Children is a listing with a delimiter, and a blob is an
-// object named by its digest.
+// The method set is that of an object store on purpose: a store is a [Dir] or an [S3],
+// with the same keys and bytes in both, so that one is copied into the other by any tool
+// that copies files.
 package store
 
 import (
@@ -22,12 +22,14 @@ import (
 
 // Errors that callers act on.
 var (
-	ErrExists   = errors.New("record exists")
-	ErrNotFound = errors.New("not found in the store")
-	ErrNoSpace  = errors.New("no space left in the store")
-	ErrCorrupt  = errors.New("content does not match its digest")
-	ErrKey      = errors.New("malformed key")
-	ErrLocked   = errors.New("locked by another process")
+	ErrExists      = errors.New("record exists")
+	ErrNotFound    = errors.New("not found in the store")
+	ErrNoSpace     = errors.New("no space left in the store")
+	ErrDenied      = errors.New("access to the store is denied")
+	ErrUnavailable = errors.New("the store cannot be reached")
+	ErrCorrupt     = errors.New("content does not match its digest")
+	ErrKey         = errors.New("malformed key")
+	ErrLocked      = errors.New("locked by another process")
 )
 
 // Blob is an open blob. ReadAt may be called from several goroutines at once. The
@@ -93,7 +95,7 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// reserved are the folders of a [Dir] that hold no records.
+// reserved are the folders of a store that hold no records.
 func reserved(key string) bool {
 	first, _, _ := strings.Cut(key, "/")
 	return first == blobFolder || first == tempFolder || first == lockFolder
@@ -132,7 +134,7 @@ func CheckDigest(digest string) error {
 
 // copyVerified copies b to w and fails with ErrCorrupt when the bytes are not those
 // that digest names. The caller must not use what it was given before then.
-func copyVerified(ctx context.Context, b Blob, digest string, w io.Writer) (int64, error) {
+func copyVerified(ctx context.Context, b io.Reader, digest string, w io.Writer) (int64, error) {
 	h := sha256.New()
 	n, err := io.Copy(io.MultiWriter(h, w), reader{ctx, b})
 	if err != nil {

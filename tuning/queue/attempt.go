@@ -264,15 +264,15 @@ func (a *attempt) again(ctx context.Context, e *tuning.JobError) {
 		a.handBack(ctx, end, a.q.o.RetryDelay)
 		return
 	}
-	n, _, err := a.q.fruitless(ctx, s)
-	if err == nil && n >= a.q.o.Attempts {
+	fruit, err := a.q.fruitless(ctx, s)
+	if err == nil && fruit.blamed >= a.q.o.Attempts {
 		a.report.close(ctx)
 		if _, err = a.q.poisoned(ctx, s); err == nil {
 			a.w.release(ctx, a.claim, 0, true)
 			return
 		}
 	}
-	delay := min(a.q.o.RetryDelay<<min(max(n-1, 0), 10), 10*time.Minute)
+	delay := min(a.q.o.RetryDelay<<min(max(fruit.tries-1, 0), 10), 10*time.Minute)
 	a.handBack(ctx, end, delay)
 }
 
@@ -287,13 +287,13 @@ func (a *attempt) end(ctx context.Context, r endRecord) {
 
 // handBack gives the job to whoever comes next, or lets it rest when it is paused.
 func (a *attempt) handBack(ctx context.Context, r endRecord, delay time.Duration) {
-	if r.How == endStopped {
-		a.end(ctx, r)
-	}
 	data := statusData{Status: tuning.Queued, Attempt: a.n}
 	s, err := a.q.load(ctx, a.s.id)
-	if err == nil {
+	switch {
+	case err == nil && s.status().Over():
 		data.Status = s.status()
+	case err == nil && s.paused:
+		data.Status = tuning.Paused
 	}
 	if r.Error != nil {
 		data.Message = r.Error.Message
@@ -301,7 +301,11 @@ func (a *attempt) handBack(ctx context.Context, r endRecord, delay time.Duration
 	if !data.Status.Over() {
 		a.report.status(data)
 	}
+	// All is said before others may see that the attempt has ended, and say more.
 	a.report.close(ctx)
+	if r.How == endStopped {
+		a.end(ctx, r)
+	}
 	if err == nil && s.paused {
 		a.w.rest(ctx, a.claim)
 	} else {

@@ -15,10 +15,14 @@ import (
 
 // Connect makes a client of the Redis at a URL. It does not dial yet.
 //
-//	redis://[user:password@]host:port/db      one server; rediss:// with TLS
+//	redis://[user:password@]host:port/db      one server
 //	unix:///path/to.sock?db=0
 //	redis+sentinel://[user:password@]host:port/db?master_name=m&addr=host2:port
 //	redis+cluster://[user:password@]host:port?addr=host2:port
+//
+// rediss in place of redis means TLS, checked by the system's certificates
+// (SSL_CERT_FILE names others). The user and password of a sentinel URL are those of
+// the sentinels; the servers' own are its parameters username and password.
 //
 // Errors do not repeat the URL, which may hold a password.
 func Connect(address string) (redis.UniversalClient, error) {
@@ -76,4 +80,31 @@ func bare(err error) error {
 		return u.Err
 	}
 	return err
+}
+
+// checkPolicy warns of a Redis that may drop keys: nothing would be lost but time.
+func (d *dispatch) checkPolicy(ctx context.Context, log *slog.Logger) {
+	err := d.hint(ctx, func(ctx context.Context) error {
+		look := func(ctx context.Context, rdb redis.Cmdable) error {
+			conf, err := rdb.ConfigGet(ctx, "maxmemory-policy").Result()
+			if p := conf["maxmemory-policy"]; err == nil && p != "" && p != "noeviction" {
+				log.Warn("this Redis may evict keys under memory pressure, which delays jobs; set maxmemory-policy noeviction", "policy", p)
+			}
+			return err
+		}
+		var err error
+		if c, ok := d.rdb.(*redis.ClusterClient); ok {
+			err = c.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return look(ctx, node) })
+		} else {
+			err = look(ctx, d.rdb)
+		}
+		var reply redis.Error
+		if errors.As(err, &reply) {
+			return nil // hosted ones forbid CONFIG
+		}
+		return err
+	})
+	if err != nil {
+		log.Warn("Redis does not answer; jobs are accepted and wait", "error", err)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,17 +209,10 @@ func TestPauseAndResume(t *testing.T) {
 		everywhere(t, func(t *testing.T, s *site) {
 			tr := s.trainer(40, 0)
 			api := s.open(false)
-			var (
-				once  sync.Once
-				ended atomic.Bool
-			)
+			var once sync.Once
 			s.created = func(key string) {
-				if strings.Contains(key, "/"+keyEnds+"/") {
-					ended.Store(true)
-				}
-				id, isJob := strings.CutPrefix(key, jobsFolder)
-				id, _, ok := strings.Cut(id, "/"+keyHistory+"/")
-				if !isJob || !ok || !ended.Load() {
+				id, _, ended := strings.Cut(strings.TrimPrefix(key, jobsFolder), "/"+keyEnds+"/")
+				if !ended {
 					return
 				}
 				// The worker has seen that the job is paused and still has it queued.

@@ -3,17 +3,13 @@ package queue
 import (
 	"context"
 	"embed"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"lorikeet/tuning"
 )
 
 // What Redis holds, below one prefix in braces so that a cluster keeps it together:
@@ -22,6 +18,8 @@ import (
 //	classes         set of the classes there are queues of
 //	leases          sorted set: job, and until when (ms, by Redis's clock) it is leased
 //	owners          hash: job, and the token of who leases it
+//	tenants         hash: job, and whose it is, unless the default tenant's
+//	turns           sorted set: tenant, and the number of its last turn
 //	epoch           exists as long as this Redis has not lost its data
 //	events:<job>    stream of the events since about the last checkpoint
 //	live:<job>      phase and progress, JSON
@@ -100,7 +98,8 @@ const (
 	timeBits    = 42
 )
 
-// score orders a queue: higher priority first, then older first.
+// score orders the jobs of a tenant: higher priority first, then older first. Between
+// tenants a priority counts for nothing, or each would give its jobs the highest.
 func score(s specRecord) int64 {
 	return s.CreatedAt.UnixMilli() - int64(s.Spec.Priority)<<timeBits
 }
@@ -128,8 +127,8 @@ func (d *dispatch) try(ctx context.Context, f func(context.Context) error) error
 
 func (d *dispatch) enqueue(ctx context.Context, s specRecord) error {
 	return enqueueScript.Run(ctx, d.rdb,
-		[]string{d.queue(class(s)), d.key("classes")},
-		s.ID, score(s), class(s), d.channel).Err()
+		[]string{d.queue(class(s)), d.key("classes"), d.key("tenants")},
+		s.ID, score(s), class(s), d.channel, s.Spec.Tenant).Err()
 }
 
 // dequeue takes a job that is over or paused out of its queue; with over, its lease
@@ -140,7 +139,18 @@ func (d *dispatch) dequeue(ctx context.Context, s specRecord, over bool) error {
 		if over {
 			p.ZRem(ctx, d.key("leases"), s.ID)
 			p.HDel(ctx, d.key("owners"), s.ID)
+			p.HDel(ctx, d.key("tenants"), s.ID)
 		}
+		return nil
+	})
+	return err
+}
+
+// forget takes an id that no job has out of a queue.
+func (d *dispatch) forget(ctx context.Context, class, id string) error {
+	_, err := d.rdb.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZRem(ctx, d.queue(class), id)
+		p.HDel(ctx, d.key("tenants"), id)
 		return nil
 	})
 	return err
@@ -163,7 +173,7 @@ type claim struct {
 
 // claim leases the next job of the classes to token; id is empty when there is none.
 func (d *dispatch) claim(ctx context.Context, classes []string, token string, lease time.Duration) (claim, error) {
-	keys := []string{d.key("leases"), d.key("owners"), d.key("epoch")}
+	keys := []string{d.key("leases"), d.key("owners"), d.key("epoch"), d.key("tenants"), d.key("turns")}
 	for _, c := range classes {
 		keys = append(keys, d.queue(c))
 	}
@@ -188,8 +198,8 @@ func (d *dispatch) claim(ctx context.Context, classes []string, token string, le
 // "other".
 func (d *dispatch) beat(ctx context.Context, s specRecord, token string, lease time.Duration) (string, error) {
 	return beatScript.Run(ctx, d.rdb,
-		[]string{d.key("leases"), d.key("owners"), d.key("epoch"), d.queue(class(s))},
-		s.ID, token, lease.Milliseconds(), score(s)).Text()
+		[]string{d.key("leases"), d.key("owners"), d.key("epoch"), d.queue(class(s)), d.key("tenants")},
+		s.ID, token, lease.Milliseconds(), score(s), s.Spec.Tenant).Text()
 }
 
 // release gives a lease back: to anyone now, to anyone after a delay, or with drop
@@ -200,7 +210,7 @@ func (d *dispatch) release(ctx context.Context, c claim, delay time.Duration, dr
 		what = "drop"
 	}
 	return releaseScript.Run(ctx, d.rdb,
-		[]string{d.key("leases"), d.key("owners"), d.queue(c.class)},
+		[]string{d.key("leases"), d.key("owners"), d.queue(c.class), d.key("tenants")},
 		c.id, c.token, delay.Milliseconds(), what, d.channel).Err()
 }
 
@@ -236,40 +246,13 @@ func (d *dispatch) leased(ctx context.Context, id string) (bool, error) {
 	return err == nil && till > float64(now), err
 }
 
-// position is how many waiting jobs come before this one, or -1.
+// position is how many waiting jobs come before this one as things stand, or -1.
 func (d *dispatch) position(ctx context.Context, s specRecord) (n int, err error) {
 	err = d.hint(ctx, func(ctx context.Context) error {
-		n, err = positionScript.Run(ctx, d.rdb, []string{d.queue(class(s)), d.key("leases")}, s.ID).Int()
+		n, err = positionScript.Run(ctx, d.rdb, []string{d.queue(class(s)), d.key("leases"), d.key("tenants"), d.key("turns")}, s.ID).Int()
 		return err
 	})
 	return n, err
-}
-
-// live is what a worker says about its attempt between checkpoints.
-type live struct {
-	Attempt  int                `json:"attempt"`
-	Phase    string             `json:"phase,omitempty"`
-	Progress *tuning.Progress   `json:"progress,omitempty"`
-	Metrics  map[string]float64 `json:"metrics,omitempty"`
-}
-
-func (d *dispatch) live(ctx context.Context, id string) (*live, error) {
-	var data []byte
-	err := d.hint(ctx, func(ctx context.Context) (err error) {
-		data, err = d.rdb.Get(ctx, d.key("live:"+id)).Bytes()
-		return err
-	})
-	if errors.Is(err, redis.Nil) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var l live
-	if err := json.Unmarshal(data, &l); err != nil {
-		return nil, err
-	}
-	return &l, nil
 }
 
 func (d *dispatch) publish(ctx context.Context, text string) error {
@@ -308,22 +291,4 @@ func (d *dispatch) depth(ctx context.Context) (n int, err error) {
 		return nil
 	})
 	return n, err
-}
-
-// checkPolicy warns of a Redis that may drop keys: nothing would be lost but time.
-func (d *dispatch) checkPolicy(ctx context.Context, log *slog.Logger) {
-	err := d.hint(ctx, func(ctx context.Context) error {
-		conf, err := d.rdb.ConfigGet(ctx, "maxmemory-policy").Result()
-		if p := conf["maxmemory-policy"]; err == nil && p != "" && p != "noeviction" {
-			log.Warn("this Redis may evict keys under memory pressure, which delays jobs; set maxmemory-policy noeviction", "policy", p)
-		}
-		var reply redis.Error
-		if errors.As(err, &reply) {
-			return nil // hosted ones forbid CONFIG
-		}
-		return err
-	})
-	if err != nil {
-		log.Warn("Redis does not answer; jobs are accepted and wait", "error", err)
-	}
 }

@@ -264,18 +264,40 @@ func (d *dispatch) appendEvents(ctx context.Context, id, token, prev, live strin
 
 // say appends a status event while no attempt runs. It is a hint.
 func (q *Queue) say(ctx context.Context, s *state, data statusData) {
-	all, err := q.history(ctx, s, eventID{})
-	if err != nil || len(all) == 0 {
+	saved, err := q.saved(ctx, s)
+	if err != nil {
 		return
 	}
+	fresh, _, err := q.fresh(ctx, s.id, eventID{}, 0)
+	if err != nil {
+		return
+	}
+	all := merge(s.told(), saved, fresh)
 	e, err := newEvent(all[len(all)-1].id.next(), "status", time.Now(), data)
 	if err != nil {
 		return
 	}
 	_ = q.redis.hint(ctx, func(ctx context.Context) error {
-		_, err := q.redis.appendEvents(ctx, s.id, "", "", "", streamKeep, []logged{e})
+		_, err := q.redis.appendEvents(ctx, s.id, "", "", "", streamKeep, append(unheard(all, fresh), e))
 		return err
 	})
+}
+
+// unheard are the events that come after the newest that Redis has. An attempt may have
+// ended before Redis heard of its last ones, which are in the store: whoever goes on
+// says them first, or a follower, who trusts that the stream has no gaps, misses them. A
+// stream that is empty needs none: its oldest event is then newer than what followers
+// have, so they look in the store.
+func unheard(all, fresh []logged) []logged {
+	if len(fresh) == 0 {
+		return nil
+	}
+	newest := fresh[len(fresh)-1].id
+	i := slices.IndexFunc(all, func(e logged) bool { return newest.less(e.id) })
+	if i < 0 {
+		return nil
+	}
+	return slices.Clone(all[i:])
 }
 
 // sayOver appends the last event, after which the stream takes no other.

@@ -11,6 +11,7 @@ import (
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/tuning"
+	"lorikeet/tuning/queue/queuetest"
 )
 
 // collect reads a followed job to its end.
@@ -97,6 +98,55 @@ func TestAFollowerSeesEveryEventOnceWhateverHappens(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An attempt may end before Redis has heard of its last steps. They are in the store,
+// and whoever speaks next says them first.
+func TestStepsThatRedisDidNotHearOfAreNotMissedByAFollower(t *testing.T) {
+	for name, goOn := range map[string]func(s *site, p *process, id string, tr *trainer){
+		"another attempt":    func(s *site, p *process, _ string, tr *trainer) { p.work(tr) },
+		"a pause and resume": func(s *site, p *process, id string, tr *trainer) { pauseAndResume(s, p, id); p.work(tr) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, s *site) {
+				ctx := t.Context()
+				p := s.open(false)
+				j := p.submit("imdb")
+				tr := s.trainer(8, 0)
+				var events []logged
+				for step := range 5 {
+					e, err := newEvent(eventID{int64(step) + 1, subStep}, "step", time.Now(), tuning.StepData{Step: step + 1})
+					must(t, err)
+					events = append(events, e)
+				}
+				must(t, p.create(ctx, numberKey(j.ID, keyAttempts, 1), attemptRecord{At: time.Now()}))
+				_, err := p.redis.appendEvents(ctx, j.ID, "", "", "", time.Hour, events[:3])
+				must(t, err)
+				live, err := p.Follow(ctx, j.ID, "3-0")
+				must(t, err)
+				got := []tuning.Event{events[0].Event, events[1].Event, <-live}
+				// The rest of the steps and a checkpoint are in the store only.
+				data, err := encodeEvents(events)
+				must(t, err)
+				must(t, p.store.Create(ctx, historyKey(j.ID, events[0].id, 1, 1), data))
+				must(t, checkpointAt(p, j.ID, 5))
+				must(t, p.create(ctx, numberKey(j.ID, keyEnds, 1), endRecord{How: endStopped}))
+				goOn(s, p, j.ID, tr)
+				checkHistory(t, append(got, collect(t, s, live)...), 8)
+			})
+		})
+	}
+}
+
+// checkpointAt stores a checkpoint that a [queuetest.Counter] goes on from.
+func checkpointAt(p *process, id string, step int) error {
+	ctx := context.Background()
+	c := queuetest.Counter{Steps: step}
+	digest, size, err := p.store.PutBlob(ctx, strings.NewReader(fmt.Sprintf(`{"Step":%d,"State":%q}`, step, c.Answer(id))))
+	if err != nil {
+		return err
+	}
+	return p.create(ctx, checkpointKey(id, taken{step, 1}), manifest{Step: step, Attempt: 1, Files: map[string]File{"state": {Digest: digest, Size: size}}})
 }
 
 func pauseAndResume(s *site, p *process, id string) {

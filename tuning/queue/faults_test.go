@@ -4,13 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"lorikeet/adapters/invalid"
+	"lorikeet/adapters/store"
 	"lorikeet/tuning"
 )
 
@@ -85,6 +88,39 @@ func TestAnAttemptThatSeesANewerOneGivesUp(t *testing.T) {
 			t.Errorf("it left a final record or an end: %+v, %v", st, err)
 		}
 		p.proven(j.ID, tr, 3) // the other one was never heard of again
+	})
+}
+
+// Two workers may hold a lease on one job when Redis was flushed in between.
+func TestOfTwoWorkersThatBeginOneAttemptOneGivesUp(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		var (
+			first atomic.Bool
+			began atomic.Bool
+		)
+		other := s.open(false)
+		s.creates = func(key string) {
+			id, n, _ := strings.Cut(strings.TrimPrefix(key, jobsFolder), "/"+keyAttempts+"/")
+			if n == "" || !first.CompareAndSwap(false, true) {
+				return
+			}
+			if err := other.create(context.Background(), numberKey(id, keyAttempts, 1), attemptRecord{Worker: "another", At: time.Now()}); err != nil {
+				t.Error(err)
+			}
+		}
+		tr := s.trainer(5, 0)
+		tr.at = func(_ context.Context, task tuning.Task, _ int) error {
+			if task.Attempt == 1 {
+				began.Store(true)
+			}
+			return nil
+		}
+		p := s.work(tr)
+		j := p.submit("imdb")
+		p.proven(j.ID, tr, 2)
+		if began.Load() {
+			t.Error("the attempt of the other was made")
+		}
 	})
 }
 
@@ -321,6 +357,18 @@ func TestAFailingAttempt(t *testing.T) {
 			return nil
 		}, tuning.Succeeded, 2, ""},
 		{"fails the job after three without a new checkpoint", func(tuning.Task, int) error { return broken }, tuning.Failed, 3, codeExhausted},
+		{"is tried until the store has room again", func(task tuning.Task, _ int) error {
+			if task.Attempt <= 3 {
+				return fmt.Errorf("upload: %w", store.ErrNoSpace)
+			}
+			return nil
+		}, tuning.Succeeded, 4, ""},
+		{"is tried until the store is back", func(task tuning.Task, _ int) error {
+			if task.Attempt <= 3 {
+				return fmt.Errorf("upload: %w", store.ErrUnavailable)
+			}
+			return nil
+		}, tuning.Succeeded, 4, ""},
 		{"counts anew after progress", func(task tuning.Task, step int) error {
 			if step == task.Attempt*2+1 {
 				return broken // each attempt gets to one more checkpoint

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"lorikeet/adapters/invalid"
@@ -100,6 +101,7 @@ const (
 	codeFailed    = "attempt_failed"     // an attempt ended with an error
 	codeLost      = "worker_lost"        // an attempt's worker fell silent
 	codeNoSpace   = "no_space"           // the store is full
+	codeStore     = "store_unavailable"  // the store cannot be reached, or refuses
 	codeCorrupt   = "corrupt"            // stored bytes have changed
 	codeExhausted = "attempts_exhausted" // too many attempts without progress
 )
@@ -109,8 +111,10 @@ func jobError(err error) *tuning.JobError {
 	var own interface{ JobError() tuning.JobError }
 	e := tuning.JobError{Code: codeFailed, Message: err.Error()}
 	switch {
-	case errors.Is(err, store.ErrNoSpace):
+	case errors.Is(err, store.ErrNoSpace), errors.Is(err, syscall.ENOSPC): // the latter of the scratch folder
 		e.Code, e.Hint = codeNoSpace, "free disk space where the service keeps its data"
+	case errors.Is(err, store.ErrDenied), errors.Is(err, store.ErrUnavailable):
+		e.Code, e.Hint = codeStore, "the job goes on when the service's store can be used again"
 	case errors.Is(err, store.ErrCorrupt):
 		e.Code, e.Hint = codeCorrupt, "upload the dataset again and submit a new job"
 	case errors.As(err, &own):
@@ -125,10 +129,17 @@ func jobError(err error) *tuning.JobError {
 	return &e
 }
 
-// fruitless counts the newest attempts that took no checkpoint beyond those before
-// them, and says how the newest of these ended. Attempts that were handed back do
-// not count.
-func (q *Queue) fruitless(ctx context.Context, s *state) (n int, why *tuning.JobError, err error) {
+// fruit is what came of the newest attempts that took no checkpoint beyond those before
+// them.
+type fruit struct {
+	tries  int // those attempts, but for those that were handed back
+	blamed int // of these, those that the job may be to blame for
+	why    *tuning.JobError
+}
+
+// fruitless looks at the newest attempts. A full disk or a bucket out of reach is not
+// the job's fault: it waits, longer each time, and is not given up.
+func (q *Queue) fruitless(ctx context.Context, s *state) (f fruit, err error) {
 	for a := s.attempts; a > 0 && !s.advanced(a); a-- {
 		end := endRecord{How: endLost}
 		if s.ends[a] {
@@ -137,25 +148,29 @@ func (q *Queue) fruitless(ctx context.Context, s *state) (n int, why *tuning.Job
 				end, err = endRecord{How: endLost}, nil
 			}
 			if err != nil {
-				return 0, nil, err
+				return fruit{}, err
 			}
 		}
 		if end.How == endStopped {
 			continue
 		}
-		n++
-		if why == nil {
-			why = end.Error
+		f.tries++
+		if end.Error != nil && (end.Error.Code == codeNoSpace || end.Error.Code == codeStore) {
+			continue
 		}
-		if why == nil {
-			why = &tuning.JobError{
+		f.blamed++
+		if f.why == nil {
+			f.why = end.Error
+		}
+		if f.why == nil {
+			f.why = &tuning.JobError{
 				Code:    codeLost,
 				Message: "its worker fell silent: it was killed, ran out of memory, or was cut off",
 				Hint:    "a smaller batch_size or max_length needs less memory",
 			}
 		}
 	}
-	return n, why, nil
+	return f, nil
 }
 
 // advanced reports whether attempt a took a checkpoint at a step that no earlier one
@@ -175,16 +190,16 @@ func (s *state) advanced(a int) bool {
 // poisoned fails a job whose attempts get nowhere, and reports whether it did or
 // found the job decided.
 func (q *Queue) poisoned(ctx context.Context, s *state) (bool, error) {
-	n, why, err := q.fruitless(ctx, s)
-	if err != nil || n < q.o.Attempts {
+	fruit, err := q.fruitless(ctx, s)
+	if err != nil || fruit.blamed < q.o.Attempts {
 		return false, err
 	}
 	f := finalRecord{
 		Status: tuning.Failed, Attempt: s.attempts, By: "poison",
 		Error: &tuning.JobError{
 			Code:    codeExhausted,
-			Message: fmt.Sprintf("%d attempts made no progress; the last one: %s", n, why.Message),
-			Hint:    why.Hint,
+			Message: fmt.Sprintf("%d attempts made no progress; the last one: %s", fruit.blamed, fruit.why.Message),
+			Hint:    fruit.why.Hint,
 		},
 	}
 	j := q.view(ctx, s)

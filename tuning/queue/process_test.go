@@ -70,7 +70,7 @@ func eachAddress(t *testing.T, f func(t *testing.T, s *site, addr string)) {
 	t.Run("redis-server", func(t *testing.T) {
 		t.Parallel()
 		r := startRedis(t)
-		f(t, realSite2(t, r), r.addr())
+		f(t, realSite2(t, r), r.Addr())
 	})
 }
 

@@ -177,17 +177,21 @@ func (q *Queue) Ping(ctx context.Context) error {
 	return q.redis.rdb.Ping(ctx).Err()
 }
 
-// identity names this store, so that two stores on one Redis do not mix.
+// identity names this store, so that two stores on one Redis do not mix. Only the first
+// process ever writes it: one that starts while the disk is full can do its work.
 func (q *Queue) identity(ctx context.Context) (string, error) {
 	const key = "queue/identity"
-	id := strings.ToLower(rand.Text()[:12])
-	err := q.store.Create(ctx, key, []byte(id))
-	if errors.Is(err, store.ErrExists) {
-		var data []byte
-		data, err = q.store.Get(ctx, key)
-		id = string(data)
+	data, err := q.store.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		id := strings.ToLower(rand.Text()[:12])
+		if err = q.store.Create(ctx, key, []byte(id)); err == nil {
+			return id, nil
+		}
+		if errors.Is(err, store.ErrExists) {
+			data, err = q.store.Get(ctx, key)
+		}
 	}
-	return id, err
+	return string(data), err
 }
 
 // now gives each job of this process a time of its own, so that their order does not

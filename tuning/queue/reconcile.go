@@ -151,5 +151,5 @@ func (q *Queue) unknown(ctx context.Context, id, class string) error {
 	if !errors.Is(err, tuning.ErrNotFound) {
 		return err
 	}
-	return q.redis.rdb.ZRem(ctx, q.redis.queue(class), id).Err()
+	return q.redis.forget(ctx, class, id)
 }

@@ -66,6 +66,7 @@ func (r *reporter) begin(ctx context.Context) error {
 	}
 	all := merge(told, fresh)
 	r.top = all[len(all)-1].id
+	r.unsent = unheard(all, fresh)
 	r.add("status", r.top.next(), statusData{Status: tuning.Running, Attempt: r.a.n})
 	r.start(r)
 	return nil

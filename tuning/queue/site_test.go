@@ -3,20 +3,12 @@ package queue
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"log/slog"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +22,7 @@ import (
 
 	"lorikeet/adapters/store"
 	"lorikeet/tuning"
+	"lorikeet/tuning/queue/queuetest"
 )
 
 // site is a place with one store, one Redis, and any number of processes.
@@ -43,7 +36,8 @@ type site struct {
 	slack   time.Duration // for a machine that has other things to do
 	fake    bool          // the clock is synctest's
 	logs    *logs
-	created func(key string) // called after a record is created
+	creates func(key string) // called before a record is created
+	created func(key string) // called after it is
 	mu      sync.Mutex
 	called  map[string]int // how often each job was registered
 }
@@ -157,51 +151,27 @@ func (r tcp) restart()                { r.m.FlushAll() }
 
 // realRedis is a redis-server process.
 type realRedis struct {
-	t    *testing.T
-	path string
-	port int
-	cmd  *exec.Cmd
+	*queuetest.Redis
+	t *testing.T
 }
 
 func startRedis(t *testing.T) *realRedis {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("missing redis-server")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	r, err := queuetest.NewRedis(t.TempDir())
 	must(t, err)
-	r := &realRedis{t: t, path: path, port: l.Addr().(*net.TCPAddr).Port}
-	must(t, l.Close())
-	r.start()
-	t.Cleanup(r.stop)
-	return r
-}
-
-func (r *realRedis) addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
-
-func (r *realRedis) start() {
-	r.cmd = exec.Command(r.path, "--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.t.TempDir())
-	must(r.t, r.cmd.Start())
-	for range 500 {
-		if c, err := net.Dial("tcp", r.addr()); err == nil {
-			_ = c.Close()
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
+	if err := r.Start(); errors.Is(err, queuetest.ErrNoRedis) {
+		t.Skip(err)
+	} else if err != nil {
+		t.Fatal(err)
 	}
-	r.t.Fatal("redis-server does not answer")
+	t.Cleanup(r.Kill)
+	return &realRedis{r, t}
 }
 
-func (r *realRedis) stop() {
-	_ = r.cmd.Process.Kill()
-	_ = r.cmd.Wait()
-}
-
-func (r *realRedis) dial() (net.Conn, error) { return net.Dial("tcp", r.addr()) }
-func (r *realRedis) restart()                { r.stop(); r.start() }
+func (r *realRedis) dial() (net.Conn, error) { return net.Dial("tcp", r.Addr()) }
+func (r *realRedis) restart()                { r.Kill(); must(r.t, r.Start()) }
 func (r *realRedis) flush() {
-	c := redis.NewClient(&redis.Options{Addr: r.addr()})
+	c := redis.NewClient(&redis.Options{Addr: r.Addr()})
 	defer c.Close()
 	must(r.t, c.FlushAll(context.Background()).Err())
 }
@@ -408,6 +378,9 @@ func gated[T any](g *doorway, f func() (T, error)) (T, error) {
 }
 
 func (s *gatedStore) Create(ctx context.Context, key string, data []byte) error {
+	if s.s.creates != nil {
+		s.s.creates(key)
+	}
 	_, err := gated(s.g, func() (struct{}, error) { return struct{}{}, s.d.Create(ctx, key, data) })
 	if err == nil && s.s.created != nil {
 		s.s.created(key)
@@ -458,7 +431,7 @@ func (s *gatedStore) Blobs(ctx context.Context) iter.Seq2[store.BlobInfo, error]
 	return s.d.Blobs(ctx)
 }
 
-// trainer is a fake whose result depends on every step: each step hashes the state.
+// trainer is a [queuetest.Counter] in a process that can be harmed.
 type trainer struct {
 	site  *site
 	steps int
@@ -476,24 +449,8 @@ func (s *site) trainer(steps, every int) *trainer {
 	return &trainer{site: s, steps: steps, every: every}
 }
 
-// answer is what an uninterrupted run gives.
-func (tr *trainer) answer() string {
-	state := "start"
-	for step := 1; step <= tr.steps; step++ {
-		state = advance(state, step)
-	}
-	return state
-}
-
-func advance(state string, step int) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", state, step))
-	return hex.EncodeToString(sum[:])
-}
-
-type saved struct {
-	Step  int
-	State string
-}
+// answer is what an uninterrupted run of a job gives.
+func (tr *trainer) answer(job string) string { return queuetest.Counter{Steps: tr.steps}.Answer(job) }
 
 func (tr *trainer) on(g *doorway) tuning.Trainer {
 	return func(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
@@ -501,69 +458,14 @@ func (tr *trainer) on(g *doorway) tuning.Trainer {
 		defer tr.running.Add(-1)
 		for m := tr.most.Load(); n > m && !tr.most.CompareAndSwap(m, n); m = tr.most.Load() {
 		}
-		at := saved{State: "start"}
-		if task.Resume != "" {
-			data, err := os.ReadFile(filepath.Join(task.Resume, "state"))
-			if err != nil {
-				return tuning.Outcome{}, err
-			}
-			if err := json.Unmarshal(data, &at); err != nil {
-				return tuning.Outcome{}, err
-			}
-		}
-		file := filepath.Join(task.Dir, "state")
-		checkpoint := func() error {
-			data, err := json.Marshal(at)
-			if err != nil {
-				return err
-			}
-			if err := os.WriteFile(file, data, 0o600); err != nil {
-				return err
-			}
-			return r.Checkpoint(ctx, at.Step, map[string]string{"state": file})
-		}
-		r.Phase("training")
-		for at.Step < tr.steps {
-			stop := r.Stop()
-			if tr.deaf {
-				stop = nil
-			}
-			select {
-			case <-stop:
-				if err := checkpoint(); err != nil {
-					return tuning.Outcome{}, err
+		c := queuetest.Counter{Steps: tr.steps, Every: tr.every, Step: tr.site.step, Deaf: tr.deaf,
+			Before: func(ctx context.Context, task tuning.Task, step int) error {
+				if err := g.pass(); err != nil || tr.at == nil {
+					return err
 				}
-				return tuning.Outcome{}, tuning.ErrStopped
-			case <-ctx.Done():
-				return tuning.Outcome{}, context.Cause(ctx)
-			case <-time.After(tr.site.step):
-			}
-			if err := g.pass(); err != nil {
-				return tuning.Outcome{}, err
-			}
-			if tr.at != nil {
-				if err := tr.at(ctx, task, at.Step+1); err != nil {
-					return tuning.Outcome{}, err
-				}
-			}
-			at.Step++
-			at.State = advance(at.State, at.Step)
-			r.Event("step", tuning.StepData{Step: at.Step, TotalSteps: tr.steps, Loss: 1 / float64(at.Step)})
-			if tr.every > 0 && at.Step%tr.every == 0 && at.Step < tr.steps {
-				r.Event("eval", tuning.EvalData{Step: at.Step, Metrics: map[string]float64{"eval_loss": 1 / float64(at.Step)}, Best: at.Step == 2*tr.every})
-				if err := checkpoint(); err != nil {
-					return tuning.Outcome{}, err
-				}
-			}
-		}
-		out := filepath.Join(task.Dir, "adapter")
-		if err := os.WriteFile(out, []byte(at.State), 0o600); err != nil {
-			return tuning.Outcome{}, err
-		}
-		return tuning.Outcome{
-			Files: map[string]string{"adapter": out}, Steps: at.Step,
-			Metrics: map[string]float64{"eval_accuracy": 0.9},
-		}, nil
+				return tr.at(ctx, task, step)
+			}}
+		return c.Train(ctx, task, r)
 	}
 }
 
@@ -635,7 +537,7 @@ func (p *process) proven(id string, tr *trainer, attempts int) {
 	s, err := p.load(context.Background(), id)
 	must(t, err)
 	var b bytes.Buffer
-	if _, err := p.store.Fetch(context.Background(), s.final.Files["adapter"].Digest, &b); err != nil || b.String() != tr.answer() {
+	if _, err := p.store.Fetch(context.Background(), s.final.Files["adapter"].Digest, &b); err != nil || b.String() != tr.answer(id) {
 		t.Errorf("the result is not that of an uninterrupted run: %v", err)
 	}
 	if j.Result == nil || j.Result.Digest != s.final.Files["adapter"].Digest {
@@ -646,33 +548,10 @@ func (p *process) proven(id string, tr *trainer, attempts int) {
 	checkHistory(t, events, tr.steps)
 }
 
-// checkHistory checks that ids grow, that each step is told once and in order, and
-// that the last event tells the end.
 func checkHistory(t *testing.T, events []tuning.Event, steps int) {
 	t.Helper()
-	var got []int
-	var last eventID
-	for _, e := range events {
-		id, ok := parseEventID(e.ID)
-		if !ok || !last.less(id) {
-			t.Errorf("event id %q after %s", e.ID, last)
-		}
-		last = id
-		if e.Type == "step" {
-			var d tuning.StepData
-			must(t, json.Unmarshal(e.Data, &d))
-			got = append(got, d.Step)
-		}
-	}
-	want := make([]int, steps)
-	for i := range want {
-		want[i] = i + 1
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("steps told: %v, want 1 to %d", got, steps)
-	}
-	if last != overID {
-		t.Errorf("the last event is %s", last)
+	if err := queuetest.CheckHistory(events, steps); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -112,6 +112,15 @@ func TestAFullDiskRefusesTheJobAndLeavesNoRecord(t *testing.T) {
 	})
 }
 
+func TestAProcessThatStartsWhileTheDiskIsFullServesWhatThereIs(t *testing.T) {
+	s := fakeSiteOutside(t)
+	j := s.open(false).submit("imdb")
+	full := s.open(false, func(o *Options) { o.Store = fullStore{o.Store} })
+	if got, err := full.Get(t.Context(), j.ID); err != nil || got.Name != "imdb" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 type fullStore struct{ Store }
 
 func (fullStore) Create(context.Context, string, []byte) error {

@@ -1,5 +1,5 @@
 -- Gives a lease back, if it is still the caller's.
--- KEYS leases, owners, queue  ARGV job, token, delay in ms, 'drop' or '', channel
+-- KEYS leases, owners, queue, tenants  ARGV job, token, delay in ms, 'drop' or '', channel
 -- With a delay the job stays leased to no one for that long; its worker, if it still
 -- lives, may take it back. 'drop' takes the job out of the queue.
 if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then
@@ -9,6 +9,7 @@ redis.call('HDEL', KEYS[2], ARGV[1])
 if ARGV[4] == 'drop' then
   redis.call('ZREM', KEYS[3], ARGV[1])
   redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('HDEL', KEYS[4], ARGV[1])
   return 1
 end
 local delay = tonumber(ARGV[3])
