@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"lorikeet/adapters/store"
 	"lorikeet/routes/access"
 )
 
@@ -79,12 +79,12 @@ everything for every tenant; metrics reads /metrics and nothing else.`,
 
 // withKeys opens the store for one command.
 func (c *config) withKeys(ctx context.Context, do func(context.Context, *access.Ring) error) (err error) {
-	dir, err := store.OpenDir(c.storeFolder())
+	records, err := openStore(ctx, c, os.Getenv)
 	if err != nil {
 		return fmt.Errorf("--store: %w", err)
 	}
-	defer func() { err = errors.Join(err, dir.Close()) }()
-	ring, err := access.Open(ctx, dir)
+	defer func() { err = errors.Join(err, records.Close()) }()
+	ring, err := access.Open(ctx, records)
 	if err != nil {
 		return err
 	}
