@@ -76,17 +76,18 @@ type Row = data.Row
 
 const folder = "datasets/"
 
-// Create takes in a file. format is one of data.Options', name a hint such as
-// "reviews.csv". It reports whether the data set is new.
+// Create takes in a file and reports whether the data set is new. How it is read is up
+// to how's Format, Name, Columns and Choice.
 //
 // An error that holds invalid.Faults says what is wrong with the file; then nothing
 // was stored. An error of r is returned as r gave it.
-func (s *Service) Create(ctx context.Context, r io.Reader, format, name string) (Dataset, bool, error) {
+func (s *Service) Create(ctx context.Context, r io.Reader, how data.Options) (Dataset, bool, error) {
+	how.Limits, how.TempDir = s.o.Limits, s.o.TempDir
 	in := &tally{r: r, sum: sha256.New()}
 	var d Dataset
 	canonical, err := s.canonical(ctx, func(out func(data.Row) error) error {
 		var err error
-		d.Report, err = data.Parse(in, data.Options{Format: format, Name: name, Limits: s.o.Limits, TempDir: s.o.TempDir}, out)
+		d.Report, err = data.Parse(in, how, out)
 		if err == nil {
 			_, err = io.Copy(io.Discard, in) // what a parser leaves unread is part of the digest
 		}
@@ -99,14 +100,14 @@ func (s *Service) Create(ctx context.Context, r io.Reader, format, name string) 
 		return Dataset{}, false, err
 	}
 	d.Digest = "sha256:" + hex.EncodeToString(in.sum.Sum(nil))
-	d.Canonical, d.Bytes, d.Name = canonical, in.n, name
+	d.Canonical, d.Bytes, d.Name = canonical, in.n, how.Name
 	d.ID = identify(d.Digest, d.Canonical)
 	d.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
 	return s.record(ctx, d)
 }
 
 // identify names a data set after what came in and what was read out of it: the same
-// bytes read in another way (format=…) are another data set.
+// bytes read in another way (format=…, columns=…) are another data set.
 func identify(upload, canonical string) string {
 	sum := sha256.Sum256([]byte(upload + "\n" + canonical))
 	return "ds_" + hex.EncodeToString(sum[:])[:20]
