@@ -82,6 +82,9 @@ type word struct {
 	count  int
 }
 
+// reserved are the tokens that no text may be read as.
+var reserved = map[string]bool{"<unk>": true, "<s>": true, "</s>": true, "<pad>": true}
+
 // learnPieces finds n pieces by byte-pair encoding (Sennrich et al. 2016) over
 // characters: all characters, then the most frequent pair of neighbours, joined, again
 // and again. Each gets the logarithm of its share of the text as its score, by which a
@@ -119,6 +122,9 @@ func learnPieces(counts map[string]int, n int) ([]spm.Piece, error) {
 	for len(uses) < n {
 		var best [2]string
 		for p, count := range pairs {
+			if reserved[p[0]+p[1]] {
+				continue
+			}
 			if c := cmp.Compare(count, pairs[best]); c > 0 || c == 0 && slices.Compare(p[:], best[:]) < 0 {
 				best = p
 			}
