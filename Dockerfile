@@ -1,7 +1,10 @@
 # The service, with XLA's CPU plugin, for linux/amd64:
 #
 #   docker build -t lorikeet .
+#   docker run --rm -v lorikeet:/data lorikeet keys create --name me --scope admin
 #   docker run -p 8080:8080 -v lorikeet:/data lorikeet --base minilm=hf:sentence-transformers/all-MiniLM-L6-v2
+#
+# It listens to the whole network, so requests need the key that the first run prints.
 #
 # Builder and runtime are the same Debian, so that the binary finds its C library.
 

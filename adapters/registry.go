@@ -347,6 +347,9 @@ func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {
 	for _, f := range v.Files {
 		v.Bytes += f.Size
 	}
+	if err := r.Owns(ctx, v.Tenant, v.Name); err != nil {
+		return v, err
+	}
 	r.mu.Lock()
 	s := r.series(v.Name)
 	v.Version = s.newest() + 1
@@ -376,6 +379,9 @@ func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {
 		}
 		if taken, ok := r.lookup(v.Name, v.Version); ok && v.Job != "" && taken.Job == v.Job {
 			return taken, nil
+		}
+		if err := r.Owns(ctx, v.Tenant, v.Name); err != nil { // and with it the name
+			return v, err
 		}
 	}
 }
@@ -429,6 +435,11 @@ func (r *Registry) Rollback(ctx context.Context, name string, number int) (Versi
 // Delete removes a version for good, or all of a name with number 0. Requests in
 // flight end well: they hold what they need; the bytes are collected later.
 func (r *Registry) Delete(ctx context.Context, name string, number int) error {
+	if nameRule.MatchString(name) { // all versions are more than this process may know of
+		if err := r.refresh(ctx, "adapters/"+name+"/"); err != nil {
+			return err
+		}
+	}
 	s, err := r.Get(ctx, name)
 	if err != nil {
 		return err

@@ -195,3 +195,59 @@ func TestANameIsOfOneKindAndForOneBase(t *testing.T) {
 		t.Errorf("a name that was deleted: %v", err)
 	}
 }
+
+func TestANameHasOneTenant(t *testing.T) {
+	dir := t.TempDir()
+	r, other := openRegistry(t, dir), openRegistry(t, dir)
+	version := func(tenant, name string) Version {
+		f, err := r.Put(t.Context(), strings.NewReader(tenant+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Version{Ref: Ref{Name: name}, Kind: KindAdapter, Base: "b", Tenant: tenant, Files: map[string]File{"f": f}}
+	}
+	if _, err := r.Register(t.Context(), version("acme", "imdb")); err != nil {
+		t.Fatal(err)
+	}
+	for _, tenant := range []string{"", "other"} {
+		_, err := other.Register(t.Context(), version(tenant, "imdb"))
+		if !errors.Is(err, ErrOwner) || !invalid.Is(err) {
+			t.Errorf("tenant %q: %v", tenant, err)
+		}
+	}
+	if v, err := other.Register(t.Context(), version("acme", "imdb")); err != nil || v.Version != 2 {
+		t.Errorf("its own: %v, %v", v, err)
+	}
+	if err := r.Delete(t.Context(), "imdb", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := other.Register(t.Context(), version("other", "imdb")); err != nil || v.Version != 3 {
+		t.Errorf("a name that was given up: %v, %v", v, err)
+	}
+	t.Run("also when several take a new one at once", func(t *testing.T) {
+		for i := range 20 {
+			name := fmt.Sprint("new", i)
+			var wg sync.WaitGroup
+			errs := make([]error, 4)
+			for j := range errs {
+				from, v := []*Registry{r, other}[j%2], version(fmt.Sprint("t", j), name)
+				wg.Go(func() { _, errs[j] = from.Register(t.Context(), v) })
+			}
+			wg.Wait()
+			won := 0
+			for _, err := range errs {
+				if err == nil {
+					won++
+				} else if !errors.Is(err, ErrOwner) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			if won != 1 {
+				t.Errorf("%s has %d tenants", name, won)
+			}
+		}
+	})
+}

@@ -36,6 +36,7 @@ type Version struct {
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
 	Job        string             `json:"job,omitempty"`
 	Source     string             `json:"source,omitempty"`
+	Tenant     string             `json:"tenant,omitempty"` // whose name it is; empty: the default tenant
 	CreatedAt  time.Time          `json:"created_at"`
 }
 
@@ -49,5 +50,6 @@ type File struct {
 var (
 	ErrNotFound = errors.New("no such adapter")
 	ErrName     = errors.New("not a valid name")
+	ErrOwner    = errors.New("the name belongs to another tenant")
 	ErrCorrupt  = errors.New("the adapter's files do not match their digest")
 )

@@ -1,11 +1,7 @@
 package inference
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -85,77 +81,6 @@ func (s *speaker) next(t testing.TB, m *memory, ids, position []int32, with []*P
 	return s.rows(t, out[0], m.rows)
 }
 
-// greedy continues each prompt with up to n most likely tokens, up to and with an end.
-func (s *speaker) greedy(t testing.TB, prompts [][]int32, n int, ends []int32, with []*Prepared) [][]int32 {
-	t.Helper()
-	longest := 0
-	for _, p := range prompts {
-		longest = max(longest, len(p))
-	}
-	m := s.remember(t, len(prompts), longest+max(n, 16)) // few lengths: each is compiled
-	rows, position, done := make([]int32, len(prompts)), make([]int32, len(prompts)), make([]bool, len(prompts))
-	for i, p := range prompts {
-		rows[i], position[i] = int32(i), int32(len(p))
-	}
-	texts, last := make([][]int32, len(prompts)), make([]int32, len(prompts))
-	logits := s.prefill(t, m, prompts, rows, with)
-	for step := 0; ; step++ {
-		for i := range prompts {
-			last[i] = highest(logits[i])
-			if !done[i] {
-				texts[i] = append(texts[i], last[i])
-				done[i] = slices.Contains(ends, last[i])
-			}
-		}
-		if step == n-1 || !slices.Contains(done, false) {
-			return texts
-		}
-		logits = s.next(t, m, last, position, with)
-		for i := range position {
-			position[i]++
-		}
-	}
-}
-
-// generation is one entry of the fixtures' lists of generated texts.
-type generation struct {
-	Names  []string `json:"adapter_names"`
-	Params struct {
-		New  int             `json:"max_new_tokens"`
-		Ends json.RawMessage `json:"eos_token_id"`
-	} `json:"params"`
-	Sequences [][]int32 `json:"sequences"`
-}
-
-func (g generation) ends(t testing.TB) []int32 {
-	t.Helper()
-	var many []int32
-	if json.Unmarshal(g.Params.Ends, &many) == nil {
-		return many
-	}
-	many = make([]int32, 1)
-	if err := json.Unmarshal(g.Params.Ends, &many[0]); err != nil {
-		t.Fatal(err)
-	}
-	return many
-}
-
-// check compares texts with what transformers made of prompts of the given width.
-func (g generation) check(t *testing.T, what string, got [][]int32, width int) {
-	t.Helper()
-	if len(got) != len(g.Sequences) {
-		t.Fatalf("%s: %d texts, PyTorch has %d", what, len(got), len(g.Sequences))
-	}
-	for i, text := range got {
-		want := g.Sequences[i][width:]
-		if len(text) > len(want) || !slices.Equal(text, want[:len(text)]) {
-			t.Errorf("%s, row %d: %v, PyTorch has %v", what, i, text, want)
-		} else if end := text[len(text)-1]; len(text) < g.Params.New && !slices.Contains(g.ends(t), end) {
-			t.Errorf("%s, row %d: ends with %d", what, i, end)
-		}
-	}
-}
-
 // prompts are the fixture's, without the padding on their left.
 func (r reference) prompts(t testing.TB) (prompts [][]int32, width int) {
 	t.Helper()
@@ -172,54 +97,6 @@ func (r reference) prompts(t testing.TB) (prompts [][]int32, width int) {
 		prompts = append(prompts, p)
 	}
 	return prompts, width
-}
-
-func TestGreedyTextsAgreeWithPyTorch(t *testing.T) {
-	for _, name := range causals {
-		t.Run(name, func(t *testing.T) {
-			r := openSpeaker(t, sharedtest.Fixture(t, name), "config.json")
-			raw, err := os.ReadFile(filepath.Join(r.dir, "expected.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var expected struct {
-				Batch map[string]generation `json:"generate"`
-				Row0  map[string]generation `json:"generate_row0"`
-			}
-			if err := json.Unmarshal(raw, &expected); err != nil {
-				t.Fatal(err)
-			}
-			prompts, width := r.prompts(t)
-			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
-				s := r.speak(t, backend)
-				s.untied = true
-				g := expected.Row0["greedy"]
-				g.check(t, "row 0 alone", s.greedy(t, prompts[:1], g.Params.New, g.ends(t), nil), len(prompts[0]))
-
-				var mixed generation
-				decode(t, r.lists["mixed_generate"], &mixed)
-				var single map[string]generation
-				decode(t, r.lists["generate"], &single)
-				all := map[string]*Prepared{"__base__": nil}
-				for _, n := range r.names(t) {
-					all[n] = r.prepare(t, n)
-				}
-				s.wear(t, slices.Collect(maps.Values(all))...)
-				// In one graph, to which the bare base is slot 0.
-				g = expected.Batch["greedy"]
-				g.check(t, "batch", s.greedy(t, prompts, g.Params.New, g.ends(t), same(nil, len(prompts))), width)
-				with := make([]*Prepared, len(prompts))
-				for i, n := range mixed.Names {
-					with[i] = all[n]
-				}
-				mixed.check(t, "mixed adapters", s.greedy(t, prompts, mixed.Params.New, mixed.ends(t), with), width)
-				for _, n := range r.names(t) {
-					g := single[n]
-					g.check(t, n, s.greedy(t, prompts, g.Params.New, g.ends(t), same(all[n], len(prompts))), width)
-				}
-			})
-		})
-	}
 }
 
 // TestStepsGiveWhatTheWholePassGives reads half of each text at once and the rest token
@@ -287,27 +164,4 @@ func TestPaddingMayBeOnEitherSide(t *testing.T) {
 		alone := s.logits(t, p, ones, 1, nil)
 		compare(t, fmt.Sprintf("prompt %d", i), [][]float32{padded[(i+1)*width-1]}, [][]float32{alone[len(p)-1]})
 	}
-}
-
-// TestStories tells the story of a real, if small, model.
-func TestStories(t *testing.T) {
-	dir := sharedtest.Data(t, "weights/stories260K")
-	raw, err := os.ReadFile(filepath.Join(dir, "expected_greedy.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want struct {
-		Prompt []int32 `json:"prompt_ids"`
-		IDs    []int32 `json:"greedy_ids"`
-	}
-	if err := json.Unmarshal(raw, &want); err != nil {
-		t.Fatal(err)
-	}
-	r := openSpeaker(t, filepath.Join(dir, "hf"), "config.json")
-	devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
-		got := r.speak(t, backend).greedy(t, [][]int32{want.Prompt}, len(want.IDs)-len(want.Prompt), nil, nil)
-		if !slices.Equal(got[0], want.IDs[len(want.Prompt):]) {
-			t.Errorf("%v, want %v", got[0], want.IDs)
-		}
-	})
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gomlx/compute"
 
+	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/device/devicetest"
 )
 
@@ -53,20 +54,26 @@ type author struct {
 
 func openAuthor(t *testing.T, name string, backend compute.Backend) author {
 	t.Helper()
-	a := author{reference: openReference(t, name)}
+	r := openReference(t, name)
+	return author{r, serve(t, backend, r.base)}
+}
+
+// serve runs an engine that serves a base.
+func serve(t *testing.T, backend compute.Backend, base *Base) *served {
+	t.Helper()
 	e := testEngine(backend, 16)
 	e.MaxWaiting = 64
-	var err error
-	if a.s, err = e.place(name, a.base, e.Slots); err != nil {
+	s, err := e.place(base.Name, base, e.Slots)
+	if err != nil {
 		t.Fatal(err)
 	}
-	e.bases[name] = a.s
+	e.bases[base.Name] = s
 	e.Open()
 	var run sync.WaitGroup
 	ctx := t.Context()
 	run.Go(func() { _ = e.Run(ctx) })
-	t.Cleanup(func() { run.Wait(); _ = free(a.s.weights) })
-	return a
+	t.Cleanup(func() { run.Wait(); _ = free(s.weights) })
+	return s
 }
 
 // write writes the continuation of each prompt, all at once, and gives the tokens with
@@ -167,5 +174,54 @@ func TestTextsAgreeWithTransformers(t *testing.T) {
 				a.compare(t, "mixed adapters", mixed, prompts, width, with)
 			})
 		})
+	}
+}
+
+// TestStories tells the story of a real, if small, model.
+func TestStories(t *testing.T) {
+	dir := sharedtest.Data(t, "weights/stories260K")
+	raw, err := os.ReadFile(filepath.Join(dir, "expected_greedy.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct {
+		Prompt []int32 `json:"prompt_ids"`
+		IDs    []int32 `json:"greedy_ids"`
+	}
+	if err := json.Unmarshal(raw, &want); err != nil {
+		t.Fatal(err)
+	}
+	base, err := OpenBase("stories", "test", os.DirFS(filepath.Join(dir, "hf")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = base.Close() })
+	devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
+		goesOn(t, serve(t, backend, base), [][]int32{want.Prompt}, [][]int32{want.IDs[len(want.Prompt):]})
+	})
+}
+
+// goesOn holds what follows each prompt, all in one batch, against what a reference
+// wrote that did not stop at an end.
+func goesOn(t *testing.T, s *served, prompts, want [][]int32) {
+	t.Helper()
+	drafts := make([]*draft, len(prompts))
+	for i, ids := range prompts {
+		p := DefaultParameters()
+		p.MaxNewTokens = len(want[i])
+		drafts[i] = s.begin(t.Context(), ids, p, nil)
+		if err := s.writer.push(drafts[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, d := range drafts {
+		end, err := d.follow(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := len(end.tokens)
+		if !slices.Equal(end.tokens, want[i][:n]) || n < len(want[i]) && !slices.Contains(s.base.Ends(), want[i][n]) {
+			t.Errorf("prompt %d goes on with %q, the reference with %q", i, s.base.Text.Decode(end.tokens, false), s.base.Text.Decode(want[i], false))
+		}
 	}
 }

@@ -22,6 +22,7 @@ type Import struct {
 	Name    string // to register it under
 	Model   string // the base it is for
 	Source  string // where it came from, for the record
+	Tenant  string // whose name it is to be; empty: the default tenant
 	Config  []byte // adapter_config.json
 	Weights io.ReaderAt
 	Size    int64 // bytes of Weights
@@ -40,7 +41,7 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 	} else if e.base(in.Name) != nil {
 		errs = append(errs, invalid.Field("name", "%q is the name of a base", in.Name))
 	} else {
-		errs = append(errs, e.Registry.Admits(ctx, in.Name, in.Model, adapters.KindAdapter))
+		errs = append(errs, e.Registry.Admits(ctx, in.Name, in.Model, adapters.KindAdapter), e.Registry.Owns(ctx, in.Tenant, in.Name))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return v, err
@@ -75,7 +76,7 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 	v = adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
 		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels, Template: a.Meta.Template,
 		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
-		Metrics: in.Metrics, Source: in.Source, CreatedAt: time.Now()}
+		Metrics: in.Metrics, Source: in.Source, Tenant: in.Tenant, CreatedAt: time.Now()}
 	if in.Once {
 		if old, err := e.Registry.Resolve(ctx, in.Name); err == nil && old.Base == v.Base && maps.Equal(old.Files, v.Files) {
 			return old, nil

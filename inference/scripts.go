@@ -61,6 +61,11 @@ func (g *scripts) cover(ctx context.Context, limit int, report func(done, total 
 		todo = append(todo, func() error { _, err := g.compileStep(first, p); return err },
 			func() error { _, err := g.compileRead(1, readable(1, limit), p); return err })
 	}
+	n := readable(1, limit)
+	todo = append(todo, func() error {
+		_, err := g.other(insertName(1, n, first), insert(g.family, 1, n, first))
+		return err
+	})
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))
 	var mu sync.Mutex
@@ -83,6 +88,9 @@ func (g *scripts) cover(ctx context.Context, limit int, report func(done, total 
 	}
 	return workers.Wait()
 }
+
+// insertName names the insert of a read into a room.
+func insertName(n, length int, r room) string { return fmt.Sprintf("insert_%dx%d_%s", n, length, r) }
 
 // profiles are what is compiled at start: bare, and wide unless its slots for every
 // module of the model would take too much memory. Then each set of modules that

@@ -1,10 +1,7 @@
 package inference
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -12,8 +9,6 @@ import (
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 
-	"lorikeet/adapters/sharedtest"
-	"lorikeet/inference/device/devicetest"
 	"lorikeet/inference/nn"
 )
 
@@ -136,32 +131,4 @@ func (r *translation) greedy(t *testing.T, length int) [][]int32 {
 		}
 	}
 	return rows
-}
-
-// TestGreedyTokensAreThoseOfPyTorch takes the shortest way to a text: it shows that the
-// steps lead where transformers' own do.
-func TestGreedyTokensAreThoseOfPyTorch(t *testing.T) {
-	for _, name := range []string{"t5", "t5-v5-unscaled", "flan-t5", "mt5", "marian"} {
-		t.Run(name, func(t *testing.T) {
-			dir := sharedtest.Fixture(t, name)
-			raw, err := os.ReadFile(filepath.Join(dir, "expected.json"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			var expected struct {
-				Generate map[string]struct{ Sequences [][]int32 }
-			}
-			if err := json.Unmarshal(raw, &expected); err != nil {
-				t.Fatal(err)
-			}
-			want := expected.Generate["greedy"].Sequences
-			r := openTranslation(t, dir, "config.json", devicetest.Go(t))
-			info, _ := r.io.Info("gen.input_ids")
-			r.batch, r.source = info.Shape[0], info.Shape[1]
-			r.ids, r.mask = narrow(ints(t, r.io, "gen.input_ids")), narrow(ints(t, r.io, "gen.attention_mask"))
-			if got := r.greedy(t, len(want[0])); !slices.EqualFunc(got, want, slices.Equal) {
-				t.Errorf("writes %v, PyTorch %v", got, want)
-			}
-		})
-	}
 }

@@ -247,7 +247,7 @@ func (w *writer) writes() int {
 // insert copies what was read into rows of the cache.
 func (w *writer) insert(read room, part []compute.Buffer, rows []int32) error {
 	f := w.scripts.family
-	program, err := w.scripts.other(fmt.Sprintf("insert_%dx%d_%s", read.rows, read.length, w.room), insert(f, read.rows, read.length, w.room))
+	program, err := w.scripts.other(insertName(read.rows, read.length, w.room), insert(f, read.rows, read.length, w.room))
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,8 @@ var about = map[int]string{
 	206: "the range that was asked for",
 	304: "the caller has this file already",
 	400: "malformed JSON, or a field or parameter that this operation does not have",
-	403: "a page of another site may not do this",
+	401: "no API key came, or one that is not accepted",
+	403: "the key's scope does not allow this, the thing is another tenant's, or the request comes from a web page that may not send it",
 	404: "a name or id that does not exist",
 	408: "the body stopped arriving",
 	409: "not possible in the state that things are in; sending it again will not help",
@@ -46,16 +47,19 @@ var about = map[int]string{
 	415: "a content type that is not understood here",
 	416: "the file has no such range",
 	422: "understood, but wrong; every mistake is named with its field or line",
-	429: "the queue is full",
+	429: "too many requests, or too many jobs; or the queue is full",
 	500: "our fault; the log holds the cause under the request id",
-	503: "not now: loading, too busy, or shutting down",
+	503: "not now: loading, too busy, shutting down, or the keys cannot be read",
 	507: "the disk is full; nothing was stored",
 }
 
 // answers adds the errors of an operation, the headers, and the content types of
 // what is not JSON.
-func answers(method, path string, op *openapi3.Operation) {
-	codes := append([]int{400, 500}, failures[op.OperationID]...)
+func answers(method, path, scope string, op *openapi3.Operation) {
+	codes := append([]int{400, 403, 500}, failures[op.OperationID]...)
+	if scope != "" && scope != open {
+		codes = append(codes, 401, 429, 503)
+	}
 	if strings.Contains(path, "{") {
 		codes = append(codes, 404)
 	}
@@ -64,9 +68,6 @@ func answers(method, path string, op *openapi3.Operation) {
 	}
 	if op.RequestBody != nil {
 		codes = append(codes, 408, 413, 415)
-	}
-	if method != http.MethodGet {
-		codes = append(codes, 403)
 	}
 	slices.Sort(codes)
 	for _, code := range slices.Compact(codes) {
@@ -80,6 +81,14 @@ func answers(method, path string, op *openapi3.Operation) {
 		if code == 429 || code == 503 {
 			header(r, "Retry-After", "seconds to wait before the request is worth sending again")
 		}
+		if code == 401 {
+			header(r, "WWW-Authenticate", "the scheme, and whether the key was at fault")
+		}
+		if code == 429 {
+			header(r, "RateLimit-Limit", "requests that this key may send at once")
+			header(r, "RateLimit-Remaining", "how many of them are left")
+			header(r, "RateLimit-Reset", "seconds until all of them are")
+		}
 		if code == 409 {
 			header(r, "X-Should-Retry", "\"false\"")
 		}
@@ -91,6 +100,7 @@ func answers(method, path string, op *openapi3.Operation) {
 		case code == "default":
 			r.Value.Content = openapi3.Content{"application/problem+json": openapi3.NewMediaType().WithSchemaRef(ref("Problem"))}
 			*r.Value.Description = "an error"
+		case op.OperationID == "createKey": // it is in the list, and nowhere alone
 		case code == "201", code == "202", code == "302":
 			header(r.Value, "Location", "where the new thing is")
 		}

@@ -63,6 +63,8 @@ func place(m *openapi3.MediaType, given map[string]any, at string) bool {
 // problems are examples of errors, by status.
 var problems = map[string]any{
 	"400": problem("Unknown field", 400, "unknown_field", `mdoel: unknown field; did you mean "model"?`, "mdoel"),
+	"401": problem("API key needed", 401, "missing_api_key", `an API key is needed: send "Authorization: Bearer lk_…" or "X-API-Key: lk_…"`, ""),
+	"403": problem("API key does not allow this", 403, "insufficient_scope", "the API key does not allow this: this takes a key of scope tune, yours has predict", ""),
 	"404": problem("Adapter not found", 404, "adapter_not_found", `no such adapter: "imdb@9" does not exist; versions: 1, 2, 3`, "adapter"),
 	"409": problem("Job is over", 409, "job_over", "the job is over: it succeeded", "id"),
 	"413": problem("Body too large", 413, "body_too_large", "the body is too large: at most 32 MiB are accepted here", ""),
@@ -76,6 +78,10 @@ var problems = map[string]any{
 func problem(title string, status int, code, detail, field string) map[string]any {
 	kind := "invalid_request_error"
 	switch {
+	case status == 401:
+		kind = "authentication_error"
+	case status == 403:
+		kind = "permission_error"
 	case status == 429:
 		kind = "rate_limit_error"
 	case status >= 500:

@@ -11,16 +11,16 @@ import (
 // finish says what OpenAPI 2.0 could not.
 func finish(doc *openapi3.T, scopes map[string]string) error {
 	doc.Servers = openapi3.Servers{{URL: "/", Description: "this server"}}
+	doc.Components.SecuritySchemes = schemes()
 	if err := polymorphic(doc); err != nil {
 		return err
 	}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
-			if scope := scopes[method+" "+path]; scope != "" {
-				op.Extensions = map[string]any{"x-scope": scope}
-			}
+			scope := scopes[method+" "+path]
+			secure(op, scope)
 			bodies(op)
-			answers(method, path, op)
+			answers(method, path, scope, op)
 		}
 	}
 	return illustrate(doc)
@@ -180,8 +180,13 @@ func polymorphic(doc *openapi3.T) error {
 		}
 		s.Required = required
 	}
+	if s, err := schema(doc, "TuneRequest"); err != nil {
+		return err
+	} else {
+		delete(s.Properties, "tenant") // swag does not see that the request hides the spec's
+	}
 	// What callers send is read strictly.
-	for _, name := range []string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "AdapterSource",
+	for _, name := range []string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "AdapterSource", "CreateKeyRequest",
 		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate"} {
 		s, err := schema(doc, name)
 		if err != nil {

@@ -18,6 +18,7 @@ type registry interface {
 	List(context.Context) []adapters.Summary
 	Rollback(ctx context.Context, name string, version int) (adapters.Version, error)
 	Delete(ctx context.Context, name string, version int) error
+	Owns(ctx context.Context, tenant, name string) error
 	OpenFile(ctx context.Context, v adapters.Version, file string) (store.Blob, adapters.File, error)
 }
 

@@ -17,6 +17,7 @@ import (
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/inference/hub"
+	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 )
@@ -32,6 +33,7 @@ var (
 	errNoRoute      = errors.New("there is nothing at this address")
 	errNoMethod     = errors.New("this address does not take this method")
 	errCrossOrigin  = errors.New("a page of another site may not do this")
+	errHost         = errors.New("without API keys only requests to localhost are answered (a web page may be behind this one); start the service with --keys, or with --insecure behind a proxy")
 	errNotReady     = errors.New("the service is not ready")
 	errDraining     = errors.New("the service is shutting down")
 	errNoFile       = errors.New("no such file in this version")
@@ -58,6 +60,15 @@ var failures = []failure{
 	{errTooLarge, http.StatusRequestEntityTooLarge, "body_too_large", "Body too large", ""},
 	{errMediaType, http.StatusUnsupportedMediaType, "unsupported_media_type", "Unsupported media type", ""},
 	{errCrossOrigin, http.StatusForbidden, "cross_origin", "Cross-origin request refused", ""},
+	{errHost, http.StatusForbidden, "not_local", "Not a local address", ""},
+	{access.ErrNoKey, http.StatusUnauthorized, "missing_api_key", "API key needed", ""},
+	{access.ErrBadKey, http.StatusUnauthorized, "invalid_api_key", "API key not accepted", ""},
+	{access.ErrScope, http.StatusForbidden, "insufficient_scope", "API key does not allow this", ""},
+	{access.ErrRate, http.StatusTooManyRequests, "rate_limit_exceeded", "Too many requests", ""},
+	{access.ErrStale, http.StatusServiceUnavailable, "keys_unavailable", "Keys cannot be read", ""},
+	{access.ErrNotFound, http.StatusNotFound, "key_not_found", "Key not found", "id"},
+	{adapters.ErrOwner, http.StatusForbidden, "other_tenant", "Belongs to another tenant", "name"},
+	{tuning.ErrQuota, http.StatusTooManyRequests, "job_quota", "Too many jobs", ""},
 	{errNoRoute, http.StatusNotFound, "not_found", "Not found", ""},
 	{errNoMethod, http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed", ""},
 	{errNoFile, http.StatusNotFound, "file_not_found", "File not found", "file"},
@@ -88,6 +99,7 @@ var failures = []failure{
 	{hub.ErrUnauthorized, http.StatusUnprocessableEntity, "hub_unauthorized", "Not allowed by the hub", "source"},
 	{hub.ErrOffline, http.StatusUnprocessableEntity, "hub_offline", "Not in the cache", "source"},
 	{hub.ErrUnavailable, http.StatusServiceUnavailable, "hub_unavailable", "Hub not reachable", ""},
+	{hub.ErrPrivate, http.StatusUnprocessableEntity, "hub_private_address", "Leads to a private address", "source"},
 	{hub.ErrCorrupt, http.StatusServiceUnavailable, "hub_corrupt", "Download is corrupt", ""},
 
 	{store.ErrNoSpace, http.StatusInsufficientStorage, "no_space", "Disk full", ""},
@@ -187,6 +199,10 @@ func detail(f failure, err error, faults []invalid.Fault) string {
 	switch {
 	case f.code == "adapter_corrupt":
 		return "the stored files of this adapter no longer match their digest; it is not served; register it again"
+	case f.code == "hub_private_address": // which name has which address in our network is not for all to know
+		return "the hub redirects this to an address that is not of the public internet, where this service does not follow"
+	case f.code == "keys_unavailable":
+		return "the keys cannot be read from the store just now; the log holds the cause under this request id"
 	case f.status == http.StatusInternalServerError:
 		return "internal error; the log holds the cause under this request id"
 	case f.status == http.StatusInsufficientStorage:
@@ -248,6 +264,13 @@ func fail(w http.ResponseWriter, requestID string, err error) Problem {
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
 	switch p.Status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", challenge(p.Code, ""))
+	case http.StatusForbidden:
+		var s scopeError
+		if errors.As(err, &s) {
+			h.Set("WWW-Authenticate", challenge(p.Code, s.wanted))
+		}
 	case http.StatusConflict:
 		// OpenAI clients send a 409 again by themselves; none of ours gets better by it.
 		h.Set("x-should-retry", "false")

@@ -77,17 +77,25 @@ type (
 
 // serve runs one operation for one HTTP request.
 func (o operation) serve(h *Handler, c *gin.Context) {
+	done, err := h.admit(o, c.Writer, c.Request)
+	if err != nil {
+		h.audit(o, c.Request, nil, err)
+		h.fail(c.Writer, c.Request, err)
+		return
+	}
+	defer done()
 	ctx := c.Request.Context()
 	if o.long {
 		var stop context.CancelFunc
 		ctx, stop = until(ctx, h.drained)
 		defer stop()
 	}
-	r := &incoming{Request: c.Request.WithContext(ctx), path: c.Param, limits: h.limits, writer: c.Writer}
+	r := &incoming{Request: c.Request.WithContext(ctx), path: c.Param, limits: o.limits(h.limits), writer: c.Writer}
 	var closeBody func()
 	r.Body, closeBody = moving(c.Writer, r.Request, h.limits.Stall)
 	defer closeBody()
 	out, err := o.endpoint.call(ctx, r)
+	h.audit(o, c.Request, out, err)
 	if err == nil {
 		err = encode(c.Writer, r.Request, o.status, out)
 	}

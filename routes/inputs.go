@@ -21,6 +21,10 @@ type inputPair struct {
 	TextPair *string `json:"text_pair,omitempty" example:"Someone makes music."`
 } // @name Input
 
+// mostInputs is where reading a list ends, whatever Limits.Inputs says of it
+// afterwards: millions of empty texts take much more memory than their JSON.
+const mostInputs = 1 << 16
+
 // UnmarshalJSON reports every bad element, with its index.
 func (in *inputs) UnmarshalJSON(data []byte) error {
 	*in = nil
@@ -35,13 +39,20 @@ func (in *inputs) UnmarshalJSON(data []byte) error {
 		*in = inputs{one}
 		return nil
 	case '[':
-		var list []json.RawMessage
-		if err := json.Unmarshal(data, &list); err != nil {
+		list := json.NewDecoder(bytes.NewReader(data))
+		if _, err := list.Token(); err != nil { // the bracket
 			return err
 		}
-		all := make(inputs, 0, len(list))
+		var all inputs
 		var faults, unknown []error
-		for i, raw := range list {
+		for i := 0; list.More(); i++ {
+			if i == mostInputs {
+				return &invalid.Fault{Reason: fmt.Sprintf("holds more than %d texts", mostInputs)}
+			}
+			var raw json.RawMessage
+			if err := list.Decode(&raw); err != nil {
+				return err
+			}
 			one, err := oneInput(raw)
 			for _, f := range invalid.Faults(err) {
 				f.Field = join(fmt.Sprintf("[%d]", i), f.Field)

@@ -17,6 +17,7 @@ import (
 type jobs interface {
 	Submit(context.Context, tuning.Spec, queue.Inputs) (job tuning.Job, replayed bool, err error)
 	Get(ctx context.Context, id string) (tuning.Job, error)
+	Tenant(ctx context.Context, id string) (string, error) // whose job it is
 	Wait(ctx context.Context, id string, most time.Duration) (tuning.Job, error)
 	List(context.Context, queue.Filter) (jobs []tuning.Job, more bool, err error)
 	Cancel(ctx context.Context, id string) (tuning.Job, error)

@@ -23,6 +23,7 @@ type visit struct {
 	written bool
 	err     error
 	attrs   []slog.Attr
+	caller  caller // who asks, once that is known
 }
 
 type visitKey struct{}
@@ -99,6 +100,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := v.Header()
 	head.Set("X-Request-Id", v.id)
 	secure(head)
+	if h.access.Local && !h.access.Required && !fromHere(r.Host) {
+		h.fail(v, r, fmt.Errorf("%w: %s", errHost, brief(r.Host)))
+		return
+	}
+	if h.cors(v, r) {
+		return
+	}
 	if err := h.csrf.Check(r); err != nil {
 		h.fail(v, r, fmt.Errorf("%w: %w", errCrossOrigin, err))
 		return

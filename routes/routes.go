@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lorikeet/openapi"
+	"lorikeet/routes/access"
 )
 
 // Options are the parts below that HTTP speaks for. All interfaces are required.
@@ -29,6 +30,7 @@ type Options struct {
 	Jobs     jobs     // the tuning queue
 	Datasets rows     // uploaded rows
 	Planner  planner  // says what a fine-tune would cost
+	Access   Access   // who may ask
 
 	Info    Info                 // what /info tells
 	Ready   func() error         // nil, or a further condition of /readyz
@@ -75,6 +77,8 @@ type Handler struct {
 	table    []operation
 	document []byte
 	csrf     *http.CrossOriginProtection
+	access   Access
+	limiter  *access.Limiter
 
 	drained  context.Context // ends when Drain is called
 	drain    context.CancelFunc
@@ -104,10 +108,17 @@ func New(o Options) (*Handler, error) {
 		log:     o.Log,
 		metrics: m,
 		csrf:    http.NewCrossOriginProtection(),
+		access:  o.Access,
+		limiter: access.NewLimiter(access.Limits{Rate: o.Access.Rate, InFlight: keyInFlight, LongLived: keyStreams}),
+	}
+	for _, origin := range o.Access.Origins {
+		if err := h.csrf.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("origin %q: %w", origin, err)
+		}
 	}
 	h.drained, h.drain = context.WithCancel(context.Background())
 	h.closing, h.hurry = context.WithCancel(context.Background())
-	h.table = h.operations(o)
+	h.table = h.operations(o.owned())
 	scopes := map[string]string{}
 	for _, op := range h.table {
 		scopes[op.method+" "+op.path] = string(op.scope)
@@ -123,7 +134,7 @@ func (o Options) complete() error {
 	var missing []error
 	for name, absent := range map[string]bool{
 		"Engine": o.Engine == nil, "Adapters": o.Adapters == nil, "Sources": o.Sources == nil,
-		"Jobs": o.Jobs == nil, "Datasets": o.Datasets == nil, "Planner": o.Planner == nil,
+		"Jobs": o.Jobs == nil, "Datasets": o.Datasets == nil, "Planner": o.Planner == nil, "Access.Keys": o.Access.Keys == nil,
 	} {
 		if absent {
 			missing = append(missing, fmt.Errorf("routes: Options.%s is missing", name))

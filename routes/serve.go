@@ -2,6 +2,7 @@ package routes
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,9 @@ import (
 type Serving struct {
 	Delay time.Duration // after /readyz turns 503, new requests are still taken for so long; 0
 	Grace time.Duration // then requests in flight have so long to finish; texts half written end shortly before; 30 s
+
+	TLS         *tls.Config // nil: plain HTTP
+	Connections int         // open at a time; more wait to be taken; 4096
 }
 
 // Serve answers on l until ctx ends, and then drains: /readyz says 503, streams and
@@ -25,12 +29,21 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		TLSConfig:         s.TLS,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 100},
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 		// No ReadTimeout and no WriteTimeout: they would end slow uploads and event
 		// streams. Every read and every write has its own deadline instead.
 	}
+	l = limitConnections(l, orDefault(s.Connections, 4096))
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() {
+		if s.TLS != nil {
+			failed <- server.ServeTLS(l, "", "") // the configuration has the certificates; HTTP/2 comes with it
+			return
+		}
+		failed <- server.Serve(l)
+	}()
 	select {
 	case err := <-failed:
 		h.Drain()

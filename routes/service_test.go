@@ -25,6 +25,7 @@ import (
 	"lorikeet/inference"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/hub"
+	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"
@@ -132,7 +133,7 @@ func (e *fakeEngine) Import(ctx context.Context, in inference.Import) (adapters.
 	if err != nil {
 		return adapters.Version{}, err
 	}
-	return e.registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: "adapter", Base: in.Model,
+	return e.registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: "adapter", Base: in.Model, Tenant: in.Tenant,
 		Files: map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights}, CreatedAt: time.Now()})
 }
 
@@ -166,12 +167,15 @@ func (e *fakeEngine) Unload(_ context.Context, v adapters.Version) error {
 	return nil
 }
 
-// fakePlanner refuses a module that no base has.
+// fakePlanner refuses a module that no base has, and instructions: its bases write nothing.
 type fakePlanner struct{}
 
 func (fakePlanner) Check(_ context.Context, s tuning.Spec, _ datasets.Inputs) error {
 	if s.LoRA != nil && strings.Contains(string(s.LoRA.TargetModules), "nowhere") {
 		return invalid.Field("lora.target_modules", "the base has no module %q", "nowhere")
+	}
+	if s.Kind == tuning.Instruction {
+		return invalid.Field("model", "%q scores texts and writes none", s.Model)
 	}
 	return nil
 }
@@ -222,11 +226,15 @@ func newService(t *testing.T, change func(*Options)) *service {
 	t.Cleanup(func() { _ = q.Close() })
 	s := &service{T: t, registry: registry, queue: q, store: dir, log: &bytes.Buffer{},
 		engine: &fakeEngine{registry: registry, models: []inference.Model{bert}, tiers: map[string]inference.Residency{}}}
+	keys, err := access.Open(ctx, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := Options{
 		Engine: s.engine, Adapters: registry, Sources: folders{}, Jobs: q, Planner: fakePlanner{},
-		Datasets: datasets.New(datasets.Options{Store: dir}),
-		Log:      slog.New(slog.NewJSONHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Limits:   Limits{TempDir: t.TempDir(), Inputs: 8, JSON: 64 << 10, Dataset: 256 << 10, Adapter: 256 << 10},
+		Datasets: datasets.New(datasets.Options{Store: dir}), Access: Access{Keys: keys},
+		Log:    slog.New(slog.NewJSONHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Limits: Limits{TempDir: t.TempDir(), Inputs: 8, JSON: 64 << 10, Dataset: 256 << 10, Adapter: 256 << 10},
 	}
 	if change != nil {
 		change(&o)

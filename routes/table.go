@@ -4,15 +4,16 @@ import (
 	"net/http"
 )
 
-// scope is what a key must allow for an operation. Nothing asks for keys yet; the
-// document shows the scope, and whoever adds keys finds it decided here.
+// scope is what a key must allow for an operation; see [access.Scope]. It is enforced
+// where keys are required, and the document shows it.
 type scope string
 
 const (
-	open     scope = "open"    // no key: health, and what documents the service
+	open     scope = "open"    // no key: health, and what documents the API
 	predicts scope = "predict" // answers from models, and what there is to ask
-	tunes    scope = "tune"    // data sets, jobs
-	admin    scope = "admin"   // changes what is served
+	tunes    scope = "tune"    // data sets, jobs, and the adapters of one's own tenant
+	admin    scope = "admin"   // what is shared: the device's memory, and keys
+	measures scope = "metrics" // the metrics
 )
 
 // operation is one row of the table: what is asked for, who answers, with what
@@ -35,6 +36,7 @@ func (h *Handler) operations(o Options) []operation {
 		j = tuningJobs{o.Jobs, h.limits.Heartbeat}
 		d = datasetRoutes{o.Datasets, h.limits, h.metrics}
 		a = adapterRoutes{o.Engine, o.Adapters, o.Sources, h.limits, h.metrics}
+		k = keyRoutes{o.Access.Keys}
 		s = self{h, o.Engine, o.Ready, o.Info}
 	)
 	const (
@@ -66,23 +68,27 @@ func (h *Handler) operations(o Options) []operation {
 		{del, "/datasets/{id}", handle(d.remove), empty, tunes, false},
 
 		{get, "/adapters", handle(a.list), ok, predicts, false},
-		{post, "/adapters", handle(a.create), created, admin, false},
+		{post, "/adapters", handle(a.create), created, tunes, false},
 		{get, "/adapters/{name}", handle(a.get), ok, predicts, false},
-		{del, "/adapters/{name}", handle(a.remove), empty, admin, false},
-		{post, "/adapters/{name}/rollback", handle(a.rollback), ok, admin, false},
+		{del, "/adapters/{name}", handle(a.remove), empty, tunes, false},
+		{post, "/adapters/{name}/rollback", handle(a.rollback), ok, tunes, false},
 		{get, "/adapters/{name}/versions/{v}", handle(a.version), ok, predicts, false},
-		{del, "/adapters/{name}/versions/{v}", handle(a.removeVersion), empty, admin, false},
+		{del, "/adapters/{name}/versions/{v}", handle(a.removeVersion), empty, tunes, false},
 		{get, "/adapters/{name}/versions/{v}/files/{file}", handle(a.file), ok, predicts, false},
 		{post, "/adapters/{name}/versions/{v}/load", handle(a.load), ok, admin, false},
 		{post, "/adapters/{name}/versions/{v}/unload", handle(a.unload), ok, admin, false},
 		{post, "/adapters/{name}/versions/{v}/pin", handle(a.pin), ok, admin, false},
 		{post, "/adapters/{name}/versions/{v}/unpin", handle(a.unpin), ok, admin, false},
 
+		{get, "/keys", handle(k.list), ok, admin, false},
+		{post, "/keys", handle(k.create), created, admin, false},
+		{del, "/keys/{id}", handle(k.revoke), empty, admin, false},
+
 		{get, "/", handle(s.home), found, open, false},
 		{get, "/livez", handle(s.live), ok, open, false},
 		{get, "/readyz", handle(s.readiness), ok, open, false},
-		{get, "/metrics", handle(s.metrics), ok, open, false},
-		{get, "/info", handle(s.about), ok, open, false},
+		{get, "/metrics", handle(s.metrics), ok, measures, false},
+		{get, "/info", handle(s.about), ok, predicts, false},
 		{get, "/openapi.json", handle(s.document), ok, open, false},
 		{get, "/docs", handle(s.docs), ok, open, false},
 	}

@@ -43,6 +43,7 @@ type rowSource interface {
 // tuneRequest is the body of POST /tune/{kind}: a Spec, and how to take it.
 type tuneRequest struct {
 	tuning.Spec
+	Tenant string `json:"-" swaggerignore:"true"` // hides the spec's: it is the caller's, not the body's
 	DryRun bool   `json:"-" query:"dry_run" swaggerignore:"true"`
 	Key    string `json:"-" header:"Idempotency-Key" swaggerignore:"true"`
 } // @name TuneRequest

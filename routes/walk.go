@@ -18,6 +18,7 @@ type walk struct {
 	data           []byte
 	dec            *json.Decoder
 	unknown, wrong []error
+	free           int // values seen where any may stand
 }
 
 func (w *walk) fault(path, format string, args ...any) {
@@ -36,7 +37,7 @@ var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
 
 // value reads one JSON value that should fit t.
 func (w *walk) value(t reflect.Type, path string) {
-	for t.Kind() == reflect.Pointer && !t.Implements(unmarshaler) {
+	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	if reflect.PointerTo(t).Implements(unmarshaler) {
@@ -69,7 +70,11 @@ func (w *walk) value(t reflect.Type, path string) {
 	case reflect.Slice, reflect.Array:
 		w.list(t, path, token)
 	case reflect.Interface:
+		before := w.free
 		w.skip(token)
+		if w.free++; w.free > mostFree && before <= mostFree {
+			w.fault(path, "holds too much: at most %d values may stand here", mostFree)
+		}
 	default:
 		w.scalar(t, path, token)
 	}
@@ -129,16 +134,18 @@ func (w *walk) object(t reflect.Type, path string, open json.Token) {
 		key, _ := w.dec.Token()
 		name := key.(string)
 		at := join(path, brief(name))
+		field, ok := fields[name]
+		if !ok {
+			if len(w.unknown) <= maxFaults { // a suggestion costs something, and a body holds millions of names
+				w.refuse(at, "%s", unknownText("field", name, keys(fields)))
+			}
+			w.skipNext()
+			continue
+		}
 		if seen[name] {
 			w.refuse(at, "is given twice")
 		}
 		seen[name] = true
-		field, ok := fields[name]
-		if !ok {
-			w.refuse(at, "%s", unknownText("field", name, keys(fields)))
-			w.skipNext()
-			continue
-		}
 		w.value(field, at)
 	}
 	_, _ = w.dec.Token() // the closing brace
@@ -210,6 +217,7 @@ func (w *walk) skip(token json.Token) {
 		if err != nil {
 			return
 		}
+		w.free++
 		switch t {
 		case json.Delim('{'), json.Delim('['):
 			depth++

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -27,6 +29,7 @@ type shelf struct {
 func newShelf(c *config, log *slog.Logger) (*shelf, error) {
 	s := &shelf{sources: map[string]string{}, log: log, hub: hub.FromEnv(os.Getenv)}
 	s.hub.Progress = progress(log)
+	s.hub.HTTP = &http.Client{Transport: hub.Guarded(s.hub.Endpoint)}
 	for _, b := range c.bases {
 		name, source, err := named(b)
 		if err != nil {
@@ -49,7 +52,7 @@ func (s *shelf) open(ctx context.Context, name string) (*inference.Base, error) 
 		if err != nil {
 			return nil, fmt.Errorf("base %s: %w", name, err)
 		}
-		return inference.OpenBase(name, source, folder)
+		return s.read(name, source, folder)
 	}
 	dir := source
 	if strings.HasPrefix(source, "hf:") {
@@ -67,12 +70,25 @@ func (s *shelf) open(ctx context.Context, name string) (*inference.Base, error) 
 		if err != nil {
 			return nil, fmt.Errorf("base %s: %w", name, err)
 		}
-		return inference.OpenBase(name, source, folder)
+		return s.read(name, source, folder)
 	}
 	if err != nil || !info.IsDir() {
 		return nil, fmt.Errorf("base %s: %s is not a folder; give a Hugging Face folder, a GGUF file, hf:owner/repo or builtin:NAME", name, dir)
 	}
-	return inference.OpenBase(name, source, os.DirFS(dir))
+	return s.read(name, source, os.DirFS(dir))
+}
+
+// read opens a base. One whose chat template cannot be used serves all else, and says so
+// to whoever asks for the template; the log says it now.
+func (s *shelf) read(name, source string, folder fs.FS) (*inference.Base, error) {
+	b, err := inference.OpenBase(name, source, folder)
+	if err != nil {
+		return nil, err
+	}
+	if b.Chat != nil && b.Chat.Broken() != nil {
+		s.log.Warn("chat template unusable", "base", name, "error", b.Chat.Broken())
+	}
+	return b, nil
 }
 
 // modelFile picks what is needed of a model's repository.

@@ -33,6 +33,13 @@ type config struct {
 	variants       int
 	workers        int
 	class          string
+	keys           bool
+	insecure       bool
+	rate           float64
+	jobsPerTenant  int
+	origins        []string
+	tlsCert        string
+	tlsKey         string
 	logFormat      string
 	logLevel       string
 }
@@ -44,7 +51,7 @@ const envPrefix = "LORIKEET_"
 func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.addr, "addr", "127.0.0.1:8080", "address to listen on")
 	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
-	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
+	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, a GGUF file, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
 	f.StringVar(&c.backend, "backend", "auto", "compute backend: auto, go, xla:cpu, xla:cuda or xla:PATH of a PJRT plugin")
 	f.StringVar(&c.redis, "redis", "", "URL of Redis, redis://host:6379/0; empty: one embedded in the process")
 	f.StringVar(&c.store, "store", "", "folder of the record store that API and workers share; empty: below --data")
@@ -56,6 +63,13 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.variants, "variants", 2, "full fine-tunes held on the device at a time")
 	f.IntVar(&c.workers, "workers", 1, "jobs that this process trains at a time")
 	f.StringVar(&c.class, "class", "", "worker class: take only jobs that ask for it (empty: those that ask for none)")
+	f.BoolVar(&c.keys, "keys", false, "require API keys; they are required anyway where --addr is not this machine alone")
+	f.BoolVar(&c.insecure, "insecure", false, "take requests of everyone without a key, wherever --addr listens")
+	f.Float64Var(&c.rate, "rate", 100, "requests a second that one API key may send, twice as many at once; 0: any number")
+	f.IntVar(&c.jobsPerTenant, "jobs-per-tenant", 100, "jobs that one tenant may have queued, running or paused, where keys are required; 0: any number")
+	f.StringArrayVar(&c.origins, "cors-origin", nil, `origin of web pages that may use the API, as "https://app.example" (repeatable)`)
+	f.StringVar(&c.tlsCert, "tls-cert", "", "file of the certificate chain, PEM; read again when it changes or at SIGHUP; empty: plain HTTP")
+	f.StringVar(&c.tlsKey, "tls-key", "", "file of the certificate's private key, PEM")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -143,6 +157,7 @@ func (c *config) check() error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, c.checkGuard())
 	if !slices.Contains([]string{"text", "json"}, c.logFormat) {
 		bad("--log-format must be text or json, is %q", c.logFormat)
 	}
@@ -185,7 +200,8 @@ func (c *config) logger() *slog.Logger {
 func (c *config) print(log *slog.Logger) {
 	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "redis", masked(c.redis),
 		"store", c.storeFolder(), "adapters", c.adapters, "slots", c.slots, "max_rank", c.maxRank,
-		"max_batch_tokens", c.maxBatchTokens, "workers", c.workers, "class", c.class)
+		"max_batch_tokens", c.maxBatchTokens, "workers", c.workers, "class", c.class,
+		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "")
 }
 
 // masked is a URL without its password.

@@ -40,6 +40,7 @@ func playDemo(ctx context.Context, c *config, out io.Writer) error {
 		return err
 	}
 	c.addr, c.data, c.store, c.redis, c.logLevel = free.Addr().String(), dir, "", "", "error"
+	c.keys, c.insecure, c.tlsCert, c.tlsKey = false, false, "", "" // it sends plain requests, to itself
 	if err := free.Close(); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
@@ -73,6 +74,23 @@ func (f *folders) Open(ctx context.Context, source string) (fs.FS, error) {
 type rooted struct {
 	fs.FS
 	io.Closer
+}
+
+// Open opens a file. What is neither file nor folder is refused before it is opened: a
+// pipe would wait for ever for somebody to write. That a link leads out of the folder
+// is the source's fault, not ours.
+func (r rooted) Open(name string) (fs.File, error) {
+	info, err := fs.Stat(r.FS, name)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil, invalid.Field("source", "%s in this folder is not a file", name)
+	}
+	f, err := r.FS.Open(name)
+	var path *fs.PathError
+	var system syscall.Errno
+	if errors.As(err, &path) && !errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist) {
+		return nil, invalid.Field("source", "%s in this folder cannot be opened: %v", name, path.Err)
+	}
+	return f, err
 }
 
 // registerFolder registers a PEFT folder named by --adapter NAME=DIR or

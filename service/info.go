@@ -117,11 +117,19 @@ func healthCommand(c *config) *cobra.Command {
 			if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 				host = "127.0.0.1"
 			}
-			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil)
+			scheme, client := "http://", &http.Client{}
+			if c.tlsCert != "" {
+				pin, err := pinned(c.tlsCert)
+				if err != nil {
+					return err
+				}
+				scheme, client.Transport = "https://", &http.Transport{TLSClientConfig: pin}
+			}
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+net.JoinHostPort(host, port)+path, nil)
 			if err != nil {
 				return err
 			}
-			res, err := http.DefaultClient.Do(req)
+			res, err := client.Do(req)
 			if err != nil {
 				return err
 			}

@@ -69,6 +69,7 @@ Every flag is also an environment variable: --max-batch-tokens is LORIKEET_MAX_B
 			RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), c, false) }},
 		&cobra.Command{Use: "worker", Short: "Run a worker alone: it takes jobs from --redis and --store", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return work(cmd.Context(), c) }},
+		keysCommand(c),
 		attemptCommand(c),
 		backendCommand(c),
 		versionCommand(c),

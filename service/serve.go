@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"lorikeet/inference"
 	"lorikeet/inference/device"
 	"lorikeet/routes"
+	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"
@@ -60,6 +62,9 @@ func open(ctx context.Context, c *config) (*parts, error) {
 		p.log.Error("not served", "error", err)
 	}
 	o := queue.Options{Store: p.store, Log: p.log, Register: p.register}
+	if c.needsKeys() { // without keys there is one tenant, and the queue's own bound
+		o.JobsPerTenant = c.jobsPerTenant
+	}
 	if c.redis != "" {
 		client, err := queue.Connect(c.redis)
 		if err != nil {
@@ -92,6 +97,14 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, p.shut()) }()
+	guard, err := c.access(ctx, p.store)
+	if err != nil {
+		return err
+	}
+	cert, secure, err := c.tls(p)
+	if err != nil {
+		return err
+	}
 	dev, err := openDevice(ctx, c, p.log)
 	if err != nil {
 		return err
@@ -102,7 +115,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 		HostBytes: 1 << 30, Variants: c.variants})
 	rows := datasets.New(datasets.Options{Store: p.store, Hub: &p.shelf.hub, TempDir: filepath.Join(c.data, "tmp")})
 	handler, err := routes.New(routes.Options{Engine: engine, Adapters: p.registry, Sources: newFolders(c, p.shelf),
-		Jobs: p.queue, Datasets: rows, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
+		Jobs: p.queue, Datasets: rows, Access: guard, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
 		Info: routes.Info{Name: "lorikeet", Version: version(), Go: goVersion(), GoMLX: moduleVersion("github.com/gomlx/gomlx"),
 			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
 	if err != nil {
@@ -112,7 +125,8 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("--addr: %w", err)
 	}
-	p.log.Info("listening", "url", "http://"+listener.Addr().String(), "docs", "http://"+listener.Addr().String()+"/docs")
+	address := map[bool]string{true: "https://", false: "http://"}[secure != nil] + listener.Addr().String()
+	p.log.Info("listening", "url", address, "docs", address+"/docs", "keys", guard.Required)
 
 	// The API drains first; then what it stands on stops.
 	below, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -122,8 +136,11 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	context.AfterFunc(below, func() { failed(errors.New("a part of the service failed")) })
 	g.Go(func() error {
 		defer stop()
-		return routes.Serve(front, listener, handler, routes.Serving{})
+		return routes.Serve(front, listener, handler, routes.Serving{TLS: secure})
 	})
+	if cert != nil {
+		g.Go(func() error { return cert.obey(below) })
+	}
 	g.Go(func() error { return engine.Run(below) })
 	g.Go(func() error { return p.queue.Run(below) })
 	p.place = func(v adapters.Version) { // a full fine-tune takes seconds to compile: before somebody asks
@@ -270,7 +287,8 @@ func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Devic
 // registry makes one version of a job.
 func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, error) {
 	v := adapters.Version{Ref: adapters.Ref{Name: f.Job.Name}, Kind: adapters.KindAdapter, Base: f.Job.Model,
-		Files: map[string]adapters.File{}, Labels: f.Labels, Template: f.Template, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID, CreatedAt: time.Now()}
+		Files: map[string]adapters.File{}, Labels: f.Labels, Template: f.Template, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID,
+		Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}
 	for name, file := range f.Files {
 		v.Files[name] = adapters.File{Digest: file.Digest, Size: file.Size}
 	}
@@ -296,6 +314,6 @@ func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, 
 	if err != nil {
 		return tuning.Result{}, err
 	}
-	p.log.Info("registered", "version", v.String(), "kind", v.Kind, "job", f.Job.ID)
+	p.log.Info("audit", "key", "", "tenant", cmp.Or(v.Tenant, access.DefaultTenant), "action", "register", "object", v.String(), "result", "ok", "kind", v.Kind, "job", f.Job.ID)
 	return tuning.Result{Adapter: v.String(), Digest: v.Digest, Kind: v.Kind}, nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/hub/hubtest"
 	"lorikeet/inference/inferencetest"
 )
@@ -249,6 +250,35 @@ func TestTheWholeJob(t *testing.T) {
 	if jobs := c.call(200, "GET", "/tune/jobs", nil)["data"].([]any); len(jobs) != 2 {
 		t.Errorf("after a restart there are %d jobs, want 2", len(jobs))
 	}
+}
+
+// TestInstructionsAreTaught tunes a base that writes texts, by an adapter and whole.
+func TestInstructionsAreTaught(t *testing.T) {
+	c, _ := launch(t, "--base", "llama="+sharedtest.Fixture(t, "llama3-tied"), "--data", t.TempDir())
+	spec := map[string]any{"model": "llama", "name": "capitals", "template": "alpaca", "validation": map[string]any{"split": 0.5},
+		"hyperparameters": map[string]any{"max_steps": 2, "max_length": 48, "max_target_length": 4},
+		"dataset": map[string]any{"rows": []map[string]any{
+			{"instruction": "Name the capital.", "input": "France", "output": "Paris"}, {"instruction": "Name the capital.", "input": "Italy", "output": "Rome"}}}}
+	plan := c.call(200, "POST", "/tune/instruction?dry_run=true", spec)
+	if plan["rows"] != 1.0 || plan["steps"] != 2.0 || plan["trainable_parameters"].(float64) >= plan["total_parameters"].(float64) {
+		t.Errorf("the plan is %v", plan)
+	}
+	for name, kind := range map[string]string{"capitals": "adapter", "whole": "variant"} {
+		spec["name"], spec["method"] = name, map[string]string{"adapter": "lora", "variant": "full"}[kind]
+		job := c.finish(c.call(202, "POST", "/tune/instruction", spec)["id"].(string))
+		if job["status"] != "succeeded" || job["result"].(map[string]any)["kind"] != kind {
+			t.Fatalf("%s ends as %v", name, job)
+		}
+		metrics := job["metrics"].(map[string]any)
+		if metrics["eval_bleu"] == nil || metrics["base_bleu"] == nil || metrics["base_loss"].(float64) <= 0 {
+			t.Errorf("%s is measured as %v", name, metrics)
+		}
+		if v := c.call(200, "GET", "/adapters/"+name, nil); v["template"] != "alpaca" || v["kind"] != kind {
+			t.Errorf("%s is registered as %v", name, v)
+		}
+	}
+	spec["name"], spec["dataset"] = "bad", map[string]any{"rows": []map[string]any{{"text": "a", "label": "b"}, {"text": "c", "label": "d"}}}
+	c.call(422, "POST", "/tune/instruction", spec)
 }
 
 // TestWithoutABaseTheBuiltInOnesAreServed tunes one of them on rows given with the

@@ -41,6 +41,7 @@ type Spec struct {
 	Priority        int              `json:"priority,omitempty"`
 	Class           string           `json:"class,omitempty"`
 	Metadata        map[string]any   `json:"metadata,omitempty"`
+	Tenant          string           `json:"tenant,omitempty"` // whose job it is; no caller sets it, it is the key's. Empty: the default tenant
 }
 
 // Hyperparameters of the loop. Pointers tell "absent" from zero.
@@ -226,5 +227,6 @@ var (
 	ErrOver     = errors.New("the job is over")
 	ErrConflict = errors.New("the idempotency key was used for another request")
 	ErrFull     = errors.New("the queue is full")
+	ErrQuota    = errors.New("too many jobs")
 	ErrState    = errors.New("the job is not in a state that allows this")
 )

@@ -29,6 +29,11 @@ func TestDefaults(t *testing.T) {
 	if *h.Epochs != 3 || *h.BatchSize != 16 || *h.LearningRate != 1e-3 || *h.Schedule != "linear" || *s.LoRA.R != 8 || h.Dropout != nil {
 		t.Errorf("the defaults are %+v, %+v", h, s.LoRA)
 	}
+	for body, whole := range map[string]bool{`{"kind":"instruction"}`: false, `{"kind":"instruction","method":"lora"}`: false, `{"kind":"instruction","method":"full"}`: true, `{"kind":"full"}`: true, `{"kind":"lora"}`: false} {
+		if s := parse(t, body); s.Whole() != whole || (s.LoRA == nil) != whole || (*s.Hyperparameters.LearningRate == 5e-5) != whole {
+			t.Errorf("%s: %+v, %+v", body, s.Hyperparameters, s.LoRA)
+		}
+	}
 	full := parse(t, `{"kind":"full","model":"bert","name":"imdb","dataset":{"id":"ds_1"},"hyperparameters":{"epochs":1}}`)
 	if err := full.Validate(); err != nil || full.LoRA != nil || *full.Hyperparameters.LearningRate != 5e-5 || *full.Hyperparameters.Epochs != 1 {
 		t.Errorf("a full fine-tune: %v, %+v", err, full.Hyperparameters)
@@ -38,7 +43,12 @@ func TestDefaults(t *testing.T) {
 func TestValidateNamesTheField(t *testing.T) {
 	for body, field := range map[string]string{
 		`{"kind":"x","model":"bert","name":"imdb","dataset":{"id":"d"}}`:                                                   "kind",
-		`{"kind":"instruction","model":"bert","name":"imdb","dataset":{"id":"d"}}`:                                         "kind",
+		`{"kind":"instruction","model":"t5","name":"imdb","dataset":{"id":"d"},"method":"both"}`:                           "method",
+		`{"kind":"instruction","model":"t5","name":"imdb","dataset":{"id":"d"},"method":"full","lora":{"r":8}}`:            "lora",
+		`{"kind":"instruction","model":"t5","name":"imdb","dataset":{"id":"d"},"template":"vicuna"}`:                       "template",
+		`{"kind":"lora","model":"t5","name":"imdb","dataset":{"id":"d"},"source_lang":"English"}`:                          "source_lang",
+		`{"kind":"lora","model":"t5","name":"imdb","dataset":{"id":"d"},"evaluate":{"generate_rows":-1}}`:                  "evaluate.generate_rows",
+		`{"kind":"lora","model":"t5","name":"imdb","dataset":{"id":"d"},"hyperparameters":{"max_target_length":1}}`:        "hyperparameters.max_target_length",
 		`{"kind":"lora","name":"imdb","dataset":{"id":"d"}}`:                                                               "model",
 		`{"kind":"lora","model":"bert","name":"IMDB","dataset":{"id":"d"}}`:                                                "name",
 		`{"kind":"lora","model":"bert","name":"imdb"}`:                                                                     "dataset",

@@ -201,43 +201,46 @@ func TestTransformersDrawsTheSame(t *testing.T) {
 	if err := exec.Command(python, "-c", "import torch, transformers").Run(); err != nil {
 		t.Skip("missing Python packages torch and transformers")
 	}
+	asked, err := json.Marshal(configs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python, "-c", `
+import json, sys, torch, transformers
+def drawn(raw):
+    torch.manual_seed(0)
+    model = getattr(transformers, raw["architectures"][0])(transformers.AutoConfig.for_model(**raw))
+    return {k: {"shape": list(v.shape), "mean": v.float().mean().item(), "std": v.float().std(unbiased=False).item()} for k, v in model.state_dict().items()}
+print(json.dumps({family: drawn(json.loads(config)) for family, config in json.loads(sys.argv[1]).items()}))`, string(asked))
+	cmd.Env = append(os.Environ(), "HF_HUB_OFFLINE=1")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var drawn map[string]map[string]struct {
+		Shape     []int
+		Mean, Std float64
+	}
+	if err := json.Unmarshal(out[bytes.LastIndexByte(bytes.TrimSpace(out), '\n')+1:], &drawn); err != nil {
+		t.Fatal(err)
+	}
 	for family, config := range configs {
 		t.Run(family, func(t *testing.T) {
-			cmd := exec.Command(python, "-c", `
-import json, sys, torch, transformers
-raw = json.loads(sys.argv[1]); torch.manual_seed(0)
-config = transformers.AutoConfig.for_model(**raw)
-model = getattr(transformers, raw["architectures"][0])(config)
-print(json.dumps({k: [list(v.shape), v.float().mean().item(), v.float().std(unbiased=False).item()] for k, v in model.state_dict().items()}))`, config)
-			cmd.Env = append(os.Environ(), "HF_HUB_OFFLINE=1")
-			out, err := cmd.Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			var want map[string][3]json.RawMessage
-			if err := json.Unmarshal(out[bytes.LastIndexByte(bytes.TrimSpace(out), '\n')+1:], &want); err != nil {
-				t.Fatal(err)
-			}
 			tensors, err := draw([]byte(config), 1)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, x := range tensors {
-				w, ok := want[x.Name]
+				want, ok := drawn[family][x.Name]
 				if !ok {
 					t.Errorf("transformers has no %s", x.Name)
 					continue
 				}
-				var shape []int
-				var mean, std float64
-				if json.Unmarshal(w[0], &shape) != nil || json.Unmarshal(w[1], &mean) != nil || json.Unmarshal(w[2], &std) != nil {
-					t.Fatal(w)
-				}
 				v := x.Data.([]float32)
-				gotMean, gotStd := moments(v)
-				n := math.Sqrt(float64(len(v)))
-				if !slices.Equal(shape, x.Shape) || math.Abs(gotStd-std) > 8*std/n+1e-6 || math.Abs(gotMean-mean) > 8*std/n+1e-6 {
-					t.Errorf("%s %v: mean %.4f and deviation %.4f, transformers' %v: %.4f and %.4f", x.Name, x.Shape, gotMean, gotStd, shape, mean, std)
+				mean, std := moments(v)
+				bound := 8*want.Std/math.Sqrt(float64(len(v))) + 1e-6
+				if !slices.Equal(want.Shape, x.Shape) || math.Abs(std-want.Std) > bound || math.Abs(mean-want.Mean) > bound {
+					t.Errorf("%s %v: mean %.4f and deviation %.4f, transformers' %+v", x.Name, x.Shape, mean, std, want)
 				}
 			}
 		})

@@ -8,6 +8,9 @@
 // little endian. A file is outside input: what its header claims is held against the
 // file's size before memory is taken for it, and what is wrong comes back as
 // invalid.Faults.
+//
+// Why not a library: that of go-huggingface 0.4.1 takes memory as the header asks for it,
+// so that a file of a hundred bytes panics it or fills the memory.
 package gguf
 
 import (
@@ -52,12 +55,12 @@ func Open(r io.ReaderAt, size int64) (*File, error) {
 
 func (f *File) header(p *parser) error {
 	if magic := p.take(4); string(magic) != "GGUF" {
-		return errors.Join(invalid.Field("header", "the file does not begin with GGUF"), p.failed())
+		return errors.Join(invalid.Field("header", "the file does not begin with GGUF"), p.err)
 	}
 	version := p.u32()
 	switch {
 	case p.err != nil:
-		return p.failed()
+		return p.err
 	case version&0xffff == 0 && version != 0:
 		return invalid.Field("header", "the file is big endian, which is not supported")
 	case version != 2 && version != 3:
@@ -76,7 +79,7 @@ func (f *File) header(p *parser) error {
 		f.tensors = append(f.tensors, p.tensor())
 	}
 	if p.err != nil {
-		return p.failed()
+		return p.err
 	}
 	if n := f.Int("split.count", 1); n > 1 {
 		return invalid.Field("split.count", "this is one of %d files; put them together with llama-gguf-split --merge", n)

@@ -31,9 +31,6 @@ func (p *parser) fail(format string, args ...any) {
 	}
 }
 
-// failed is what went wrong.
-func (p *parser) failed() error { return p.err }
-
 // has reports whether n items of size bytes each can be in the rest of the header.
 func (p *parser) has(n uint64, size int64) bool {
 	if p.err == nil && n > uint64(p.limit-p.at)/uint64(size) {

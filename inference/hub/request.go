@@ -140,7 +140,7 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, header http.
 		if err != nil {
 			err = fmt.Errorf("%s: %w", host(u), bare(err))
 			var certificate *tls.CertificateVerificationError
-			if errors.As(err, &certificate) {
+			if errors.As(err, &certificate) || errors.Is(err, ErrPrivate) {
 				return nil, left, err
 			}
 			return nil, left, &transient{err: err}

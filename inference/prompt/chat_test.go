@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"lorikeet/adapters/invalid"
@@ -79,4 +80,26 @@ func load(t *testing.T, path string, to any) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// FuzzReadChat reads the files that a template may come in, and renders what they hold.
+func FuzzReadChat(f *testing.F) {
+	for _, seed := range []string{`{"chat_template":"{{ messages[0].content }}{{ bos_token }}","bos_token":{"content":"<s>"}}`,
+		`{"chat_template":[{"name":"default","template":"a"}]}`, `{"chat_template":null,"bos_token":7}`, `[`} {
+		f.Add([]byte(seed), "")
+	}
+	f.Add([]byte(`{}`), "{% for m in messages %}{{ m.role }}{% endfor %}")
+	f.Fuzz(func(t *testing.T, config []byte, template string) {
+		dir := fstest.MapFS{"tokenizer_config.json": {Data: config}, "special_tokens_map.json": {Data: config}}
+		if template != "" {
+			dir["chat_template.jinja"] = &fstest.MapFile{Data: []byte(template)}
+		}
+		chat, err := ReadChat(dir)
+		if err != nil || chat == nil {
+			return
+		}
+		if _, err := chat.Render([]Message{{User, "x"}}, true); err != nil && !invalid.Is(err) {
+			t.Errorf("%v is no fault of the template", err)
+		}
+	})
 }

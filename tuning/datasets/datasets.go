@@ -64,7 +64,8 @@ type Dataset struct {
 	ID     string `json:"id" example:"ds_9f86d081884c7d659a2f"`
 	Digest string `json:"digest" example:"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"` // of the upload, byte by byte
 	Name   string `json:"name,omitempty" example:"reviews.csv"`
-	Bytes  int64  `json:"bytes" example:"52114"` // of the upload
+	Tenant string `json:"tenant,omitempty" example:"acme"` // whose it is; empty: the default tenant
+	Bytes  int64  `json:"bytes" example:"52114"`           // of the upload
 	data.Report
 	CreatedAt time.Time `json:"created_at"`
 	// Canonical is the digest of the blob that holds the rows as canonical JSON lines.
@@ -76,12 +77,18 @@ type Row = data.Row
 
 const folder = "datasets/"
 
-// Create takes in a file and reports whether the data set is new. How it is read is up
-// to how's Format, Name, Columns and Choice.
+// Create takes in a file of the default tenant; see [Service.CreateFor].
+func (s *Service) Create(ctx context.Context, r io.Reader, how data.Options) (Dataset, bool, error) {
+	return s.CreateFor(ctx, "", r, how)
+}
+
+// CreateFor takes in a file of a tenant. The same file sent by two tenants is two data
+// sets, so that neither learns what the other has. How it is read is up to how's Format,
+// Name, Columns and Choice. It reports whether the data set is new.
 //
 // An error that holds invalid.Faults says what is wrong with the file; then nothing
 // was stored. An error of r is returned as r gave it.
-func (s *Service) Create(ctx context.Context, r io.Reader, how data.Options) (Dataset, bool, error) {
+func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, how data.Options) (Dataset, bool, error) {
 	how.Limits, how.TempDir = s.o.Limits, s.o.TempDir
 	in := &tally{r: r, sum: sha256.New()}
 	var d Dataset
@@ -101,15 +108,20 @@ func (s *Service) Create(ctx context.Context, r io.Reader, how data.Options) (Da
 	}
 	d.Digest = "sha256:" + hex.EncodeToString(in.sum.Sum(nil))
 	d.Canonical, d.Bytes, d.Name = canonical, in.n, how.Name
-	d.ID = identify(d.Digest, d.Canonical)
+	d.Tenant = tenant
+	d.ID = identify(d.Tenant, d.Digest, d.Canonical)
 	d.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
 	return s.record(ctx, d)
 }
 
 // identify names a data set after what came in and what was read out of it: the same
-// bytes read in another way (format=…, columns=…) are another data set.
-func identify(upload, canonical string) string {
-	sum := sha256.Sum256([]byte(upload + "\n" + canonical))
+// bytes read in another way (format=…, columns=…) are another data set, and so are another tenant's.
+func identify(tenant, upload, canonical string) string {
+	text := upload + "\n" + canonical
+	if tenant != "" {
+		text += "\n" + tenant
+	}
+	sum := sha256.Sum256([]byte(text))
 	return "ds_" + hex.EncodeToString(sum[:])[:20]
 }
 
@@ -134,11 +146,11 @@ func (s *Service) record(ctx context.Context, d Dataset) (Dataset, bool, error) 
 // Get finds a data set.
 func (s *Service) Get(ctx context.Context, id string) (Dataset, error) {
 	if !validID(id) {
-		return Dataset{}, missing(id)
+		return Dataset{}, Missing(id)
 	}
 	b, err := s.o.Store.Get(ctx, folder+id)
 	if errors.Is(err, store.ErrNotFound) {
-		return Dataset{}, missing(id)
+		return Dataset{}, Missing(id)
 	}
 	if err != nil {
 		return Dataset{}, fmt.Errorf("data set %s: %w", id, err)
@@ -150,7 +162,8 @@ func (s *Service) Get(ctx context.Context, id string) (Dataset, error) {
 	return d, nil
 }
 
-func missing(id string) error {
+// Missing is the error for a data set that is not there, or is not the asker's.
+func Missing(id string) error {
 	if len(id) > 64 {
 		id = id[:64] + "…"
 	}
@@ -227,7 +240,7 @@ func (s *Service) Delete(ctx context.Context, id string) error {
 	}
 	err := s.o.Store.Delete(ctx, folder+id)
 	if errors.Is(err, store.ErrNotFound) {
-		return missing(id) // somebody else was faster
+		return Missing(id) // somebody else was faster
 	}
 	return err
 }

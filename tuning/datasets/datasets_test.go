@@ -262,3 +262,18 @@ func FuzzCreate(f *testing.F) {
 		}
 	})
 }
+
+func TestTenantsDoNotShareDataSets(t *testing.T) {
+	s, _ := newService(t)
+	ids := map[string]bool{}
+	for _, tenant := range []string{"", "acme", "other"} {
+		d, created, err := s.CreateFor(t.Context(), tenant, strings.NewReader(csv), data.Options{})
+		if err != nil || !created || d.Tenant != tenant || ids[d.ID] {
+			t.Errorf("tenant %q: %+v, %v, %v", tenant, d, created, err)
+		}
+		ids[d.ID] = true
+		if again, created, err := s.CreateFor(t.Context(), tenant, strings.NewReader(csv), data.Options{}); err != nil || created || again.ID != d.ID {
+			t.Errorf("again: %+v, %v, %v", again, created, err)
+		}
+	}
+}

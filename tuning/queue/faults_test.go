@@ -240,7 +240,7 @@ func TestAStaleQueueEntryOfAJobThatIsOverOrUnknownMakesNoAttempt(t *testing.T) {
 		p.proven(done.ID, tr, 1)
 		st, err := p.load(t.Context(), done.ID)
 		must(t, err)
-		unknown := specRecord{ID: newID(""), CreatedAt: time.Now()}
+		unknown := specRecord{ID: newID("", ""), CreatedAt: time.Now()}
 		must(t, p.redis.enqueue(t.Context(), st.spec))
 		must(t, p.redis.enqueue(t.Context(), unknown))
 		s.until(func() bool { n, err := p.redis.depth(t.Context()); return err == nil && n == 0 }, "both to be dropped")

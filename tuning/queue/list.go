@@ -24,6 +24,7 @@ type index struct {
 
 type entry struct {
 	id      string
+	tenant  string
 	created time.Time
 	status  tuning.Status // empty until the job is over
 }
@@ -32,7 +33,7 @@ func (x *index) add(r specRecord) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.jobs[r.ID] == nil {
-		x.jobs[r.ID] = &entry{id: r.ID, created: r.CreatedAt}
+		x.jobs[r.ID] = &entry{id: r.ID, tenant: r.Spec.Tenant, created: r.CreatedAt}
 	}
 }
 
@@ -110,6 +111,7 @@ func (q *Queue) known(ctx context.Context) ([]string, error) {
 type Filter struct {
 	Status tuning.Status // empty: any
 	Limit  int           // jobs a page; 20 when zero, 100 at most
+	Tenant *string       // nil: any
 	After  string        // id of the last job of the page before; empty: the newest
 }
 
@@ -121,6 +123,9 @@ func (q *Queue) List(ctx context.Context, f Filter) (jobs []tuning.Job, more boo
 		return nil, false, fmt.Errorf("list jobs: %w", err)
 	}
 	all := q.index.newest()
+	if f.Tenant != nil {
+		all = slices.DeleteFunc(all, func(e entry) bool { return e.tenant != *f.Tenant })
+	}
 	if f.After != "" {
 		i := slices.IndexFunc(all, func(e entry) bool { return e.id == f.After })
 		if i < 0 {

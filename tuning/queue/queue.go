@@ -62,8 +62,11 @@ type Options struct {
 	Every      time.Duration // how often Run reconciles; 15 s
 	RetryDelay time.Duration // before the attempt after a failed one, doubled each time; 5 s
 	MaxJobs    int           // jobs queued or running beyond which Submit refuses; 1000
-	Attempts   int           // attempts without a new checkpoint that fail a job; 3
-	Prefix     string        // of the Redis keys; default from the store's identity
+	// JobsPerTenant is how many jobs of one tenant may be queued, running or paused; 0:
+	// as many as there may be at all. Processes that submit at once may pass it by one each.
+	JobsPerTenant int
+	Attempts      int    // attempts without a new checkpoint that fail a job; 3
+	Prefix        string // of the Redis keys; default from the store's identity
 }
 
 func (o *Options) defaults() {
@@ -114,6 +117,7 @@ type Queue struct {
 
 	kicked chan struct{} // asks Run to reconcile now
 
+	admitting   gate // held by who counts a tenant's jobs
 	reconciling gate
 	rounds      int // of Reconcile, guarded by reconciling
 
@@ -132,6 +136,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		o: o, store: o.Store, log: o.Log,
 		index:       &index{jobs: map[string]*entry{}},
 		kicked:      make(chan struct{}, 1),
+		admitting:   make(gate, 1),
 		reconciling: make(gate, 1),
 	}
 	if o.Prefix == "" {

@@ -26,11 +26,15 @@ const (
 
 var base32Lower = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-func newID(key string) string {
+func newID(tenant, key string) string {
 	if key == "" {
 		return idPrefix + strings.ToLower(rand.Text()[:idLength])
 	}
-	sum := sha256.Sum256([]byte("lorikeet job\x00" + key))
+	text := "lorikeet job\x00" + key
+	if tenant != "" { // the keys of two tenants have nothing to do with each other
+		text = "lorikeet job of\x00" + tenant + "\x00" + key
+	}
+	sum := sha256.Sum256([]byte(text))
 	return idPrefix + base32Lower.EncodeToString(sum[:])[:idLength]
 }
 
@@ -40,12 +44,13 @@ var classPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 // will be run. The spec is taken as valid (see [tuning.Spec]); its inline rows are
 // not stored, in holds their digests. With an idempotency key a second submission
 // returns the first one's job and replayed, or [tuning.ErrConflict] when it asks for
-// something else. Beyond MaxJobs it is [tuning.ErrFull].
+// something else. Beyond MaxJobs it is [tuning.ErrFull], and beyond what one tenant may
+// have [tuning.ErrQuota].
 func (q *Queue) Submit(ctx context.Context, spec tuning.Spec, in Inputs) (job tuning.Job, replayed bool, err error) {
 	if err := checkSpec(spec, in); err != nil {
 		return tuning.Job{}, false, err
 	}
-	r := specRecord{ID: newID(spec.IdempotencyKey), Spec: withoutRows(spec), Inputs: in, CreatedAt: q.now()}
+	r := specRecord{ID: newID(spec.Tenant, spec.IdempotencyKey), Spec: withoutRows(spec), Inputs: in, CreatedAt: q.now()}
 	if r.Hash, err = r.hash(); err != nil {
 		return tuning.Job{}, false, err
 	}
@@ -59,6 +64,16 @@ func (q *Queue) Submit(ctx context.Context, spec tuning.Spec, in Inputs) (job tu
 	}
 	if q.full(ctx) {
 		return tuning.Job{}, false, tuning.ErrFull
+	}
+	if q.o.JobsPerTenant > 0 {
+		// One at a time, so that requests sent at once do not all find the last place free.
+		if err := q.admitting.enter(ctx); err != nil {
+			return tuning.Job{}, false, err
+		}
+		defer q.admitting.leave()
+		if err := q.quota(ctx, spec.Tenant); err != nil {
+			return tuning.Job{}, false, err
+		}
 	}
 	err = q.create(ctx, jobKey(r.ID, keySpec), r)
 	if errors.Is(err, store.ErrExists) && spec.IdempotencyKey != "" {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -21,7 +22,7 @@ type example struct {
 	answer string    // the last, as it was given
 }
 
-// length is what examples are sorted by, so that those of a batch are alike.
+// length counts the tokens, read and written.
 func (e example) length() int {
 	if len(e.prompt) > 0 { // the answer is among the tokens
 		return len(e.tokens.IDs)
@@ -29,9 +30,18 @@ func (e example) length() int {
 	return len(e.tokens.IDs) + len(e.labels)
 }
 
+// alike is what examples are sorted by, so that those of a batch are: pairs by the length
+// that their source is padded to, and then by that of their target.
+func (e example) alike() int {
+	if len(e.prompt) > 0 {
+		return len(e.tokens.IDs)
+	}
+	return padded(len(e.tokens.IDs), math.MaxInt32)<<24 + len(e.labels)
+}
+
 // lengths are the lengths that batches are padded to: few enough that compiling them
 // does not take longer than training.
-var lengths = []int{16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048}
+var lengths = []int{8, 16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048}
 
 // padded is the length that a batch is padded to; limit is the longest there can be.
 func padded(longest, limit int) int {
@@ -45,12 +55,18 @@ func padded(longest, limit int) int {
 
 // window is how many batches' worth of examples are sorted by length together. Like
 // transformers' group_by_length, it keeps padding low and the order random: which
-// examples meet depends on the shuffle first.
+// examples meet depends on the shuffle first. In batches of 16, 7 % of what is computed
+// for a decoder on GSM8K is padding, 28 % for an encoder-decoder, which pads both its
+// texts (unsorted: 10 and 44 %).
+//
+// Examples are not packed into common rows. That would save the rest, but each family's
+// attention and positions would have to keep the examples of a row apart, and a batch of
+// n examples would no longer be one: the losses here are those of PyTorch's loader.
 const window = 8
 
 // order lists the batches of an epoch as indices into n examples. The same seed and
 // epoch give the same order, which is what lets a run resume in the middle.
-func order(n, batch int, seed int64, epoch int, shuffle bool, length func(int) int) [][]int {
+func order(n, batch int, seed int64, epoch int, shuffle bool, alike func(int) int) [][]int {
 	at := make([]int, n)
 	for i := range at {
 		at[i] = i
@@ -59,7 +75,7 @@ func order(n, batch int, seed int64, epoch int, shuffle bool, length func(int) i
 	if shuffle {
 		r.Shuffle(n, func(i, j int) { at[i], at[j] = at[j], at[i] })
 		for w := range slices.Chunk(at, window*batch) {
-			slices.SortStableFunc(w, func(a, b int) int { return length(b) - length(a) })
+			slices.SortStableFunc(w, func(a, b int) int { return alike(b) - alike(a) })
 		}
 	}
 	batches := slices.Collect(slices.Chunk(at, batch))

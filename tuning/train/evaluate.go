@@ -163,7 +163,7 @@ func (a *attempt) predictHeld(ctx context.Context) ([][]float32, error) {
 	for i := range at {
 		at[i] = i
 	}
-	slices.SortStableFunc(at, func(i, j int) int { return a.held[i].length() - a.held[j].length() })
+	slices.SortStableFunc(at, func(i, j int) int { return a.held[i].alike() - a.held[j].alike() })
 	all := make([][]float32, len(a.held))
 	size := max(evalBatch, *a.spec.Hyperparameters.BatchSize)
 	for chunk := range slices.Chunk(at, size) {

@@ -130,12 +130,18 @@ func (p *Plan) estimate(a *attempt, limits Limits) {
 	}
 	var trained, evaluated int64
 	size := *a.spec.Hyperparameters.BatchSize
-	for _, b := range order(len(a.train), size, *a.spec.Hyperparameters.Seed, 0, *a.spec.Hyperparameters.Shuffle, func(i int) int { return a.train[i].length() }) {
-		longest := 1
+	for _, b := range order(len(a.train), size, *a.spec.Hyperparameters.Seed, 0, *a.spec.Hyperparameters.Shuffle, func(i int) int { return a.train[i].alike() }) {
+		read, written := 1, 0
 		for _, i := range b {
-			longest = max(longest, a.train[i].length())
+			read = max(read, len(a.train[i].tokens.IDs))
+			if a.base.Seq2Seq != nil {
+				written = max(written, len(a.train[i].labels))
+			}
 		}
-		trained += int64(size * padded(longest, a.longest()))
+		trained += int64(size * padded(read, a.maxLength()))
+		if written > 0 {
+			trained += int64(size * padded(written, a.maxTarget()))
+		}
 	}
 	for _, e := range a.held {
 		evaluated += int64(e.length())

@@ -3,16 +3,11 @@ package train
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"math"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 
-	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
-	"lorikeet/inference"
 	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
 	"lorikeet/inference/prompt"
@@ -278,106 +273,10 @@ func sameHead(f arch.Facts, t target) bool {
 	return f.Problem == t.problem && slices.Equal(f.Labels, t.labels)
 }
 
-// plan applies the LoRA options to the base.
-func (a *attempt) plan() error {
-	o := a.spec.LoRA
-	f := a.base.Facts()
-	targets, err := o.Targets(f.Targets)
-	if err != nil {
-		return err
-	}
-	save := o.ModulesToSave
-	if save == nil || !a.keepHead { // a head made anew must be saved
-		save = union(save, f.Heads)
-	}
-	task := map[string]string{inference.TaskClassification: "SEQ_CLS", inference.TaskTextToText: "SEQ_2_SEQ_LM", inference.TaskText: "CAUSAL_LM"}[a.base.Task()]
-	a.config = adapters.Config{PeftType: "LORA", TaskType: &task, BaseModel: baseName(a.base), R: *o.R, Alpha: *o.Alpha,
-		Dropout: *o.Dropout, Targets: targets, Bias: "none", Save: save, RSLoRA: *o.UseRSLoRA,
-		RankPattern: adapters.Patterns[int]{}, AlphaPattern: adapters.Patterns[float64]{}}
-	if a.ranks, err = a.config.Plan(a.base.Layout); err != nil {
-		return err
-	}
-	for _, path := range a.ranks.Saved {
-		if m, _ := a.base.Layout.Find(path); m.Kind != adapters.Head {
-			return invalid.Field("lora.modules_to_save", "%s: only layers of the classification head can be saved whole: %s", path, strings.Join(f.Heads, ", "))
-		}
-	}
-	for path := range a.ranks.Ranks {
-		if m, _ := a.base.Layout.Find(path); m.Kind == adapters.Embedding {
-			return invalid.Field("lora.target_modules", "%s: LoRA on an embedding can be served but not trained here", path)
-		}
-	}
-	return nil
-}
-
-func union(a, b []string) []string {
-	all := map[string]bool{}
-	for _, s := range append(slices.Clone(a), b...) {
-		all[s] = true
-	}
-	return slices.Sorted(maps.Keys(all))
-}
-
-// baseName is what goes into base_model_name_or_path: the hub's name where there is
-// one. A path of this machine would mean nothing elsewhere.
-func baseName(b *inference.Base) string {
-	repo, ok := strings.CutPrefix(b.Source, "hf:")
-	if !ok {
-		return b.Name
-	}
-	repo, _, _ = strings.Cut(repo, "@")
-	return repo
-}
+// path is a file in the attempt's folder.
+func (a *attempt) path(name string) string { return a.task.Dir + string(os.PathSeparator) + name }
 
 // learns reports whether one of the base's weights learns in a full fine-tune.
 func (a *attempt) learns(name string) bool {
 	return a.base.Seq2Seq == nil || !slices.Contains(a.base.Seq2Seq.Facts().Fixed, name)
 }
-
-// saves reports whether one of the base's weights learns beside the factors.
-func (a *attempt) saves(name string) bool {
-	return slices.Contains(a.ranks.Saved, moduleOf(name))
-}
-
-// moduleOf is the module that a weight is of; "" is the model, which has a few of its own
-// (a Marian's final_logits_bias).
-func moduleOf(weight string) string { return weight[:max(0, strings.LastIndexByte(weight, '.'))] }
-
-// first is the value a parameter starts from: the base's, or for what the base does
-// not have (factors, a new head) the reference's initialisation.
-func (a *attempt) first(p nn.Param) ([]float32, error) {
-	if p.Role == nn.Weight {
-		m, head := a.base.Layout.Find(moduleOf(p.Name))
-		head = head && m.Kind == adapters.Head
-		if !head || a.keepHead || !m.Labels && a.base.Has(p.Name) {
-			return a.base.Value(p)
-		}
-	}
-	v := make([]float32, p.Shape.Size())
-	r := rand.New(rand.NewPCG(uint64(*a.spec.Hyperparameters.Seed), hash(p.Name))) //nolint:gosec // initial weights are no secret
-	switch {
-	case strings.HasSuffix(p.Name, ".lora_B"), strings.HasSuffix(p.Name, ".bias"):
-	case strings.HasSuffix(p.Name, ".lora_A"): // torch's kaiming_uniform_(a=√5): ±1/√in
-		bound := 1 / math.Sqrt(float64(p.Shape.Dim(0)))
-		for i := range v {
-			v[i] = float32((2*r.Float64() - 1) * bound)
-		}
-	default: // BERT's initializer_range
-		for i := range v {
-			v[i] = float32(0.02 * r.NormFloat64())
-		}
-	}
-	return v, nil
-}
-
-// hash is FNV-1a: each tensor has random numbers of its own.
-func hash(s string) uint64 {
-	h := uint64(14695981039346656037)
-	for _, b := range []byte(s) {
-		h = (h ^ uint64(b)) * 1099511628211
-	}
-	return h
-}
-
-// path is a file in the attempt's folder.
-func (a *attempt) path(name string) string { return a.task.Dir + string(os.PathSeparator) + name }

@@ -116,7 +116,7 @@ func (a *attempt) run(ctx context.Context) error {
 		}
 		if e := a.place.Step / a.per; e != epoch {
 			epoch = e
-			batches = order(len(a.train), size, *h.Seed, epoch, *h.Shuffle, func(i int) int { return a.train[i].length() })
+			batches = order(len(a.train), size, *h.Seed, epoch, *h.Shuffle, func(i int) int { return a.train[i].alike() })
 		}
 		at := a.place.Step % a.per * accumulate
 		micro, examples := a.micro(batches[at:min(at+accumulate, len(batches))], size)

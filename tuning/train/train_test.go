@@ -392,6 +392,23 @@ func TestEveryExampleIsSeenOnceAnEpoch(t *testing.T) {
 	}
 }
 
+func TestAPlanRefusesTextsForABaseThatOnlyScores(t *testing.T) {
+	base := inferencetest.Base(t, "tiny", inferencetest.BERT(t))
+	rows, err := readRows(reviews(t, 16, labelled))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field, s := range map[string]tuning.Spec{
+		"model":       {Kind: tuning.Instruction, Method: "full"},
+		"template":    {Kind: tuning.LoRA, Template: "plain"},
+		"source_lang": {Kind: tuning.Full, SourceLang: "English", TargetLang: "German"},
+	} {
+		if f := invalid.Faults(Check(base, s, rows, nil, Limits{})); len(f) != 1 || f[0].Field != field {
+			t.Errorf("%v, want a fault of %s", f, field)
+		}
+	}
+}
+
 func TestAPlanRefusesMetricsThatAreNotMeasured(t *testing.T) {
 	dir := inferencetest.BERT(t)
 	base := inferencetest.Base(t, "tiny", dir)

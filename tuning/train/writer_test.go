@@ -125,17 +125,19 @@ var capitals = []string{
 // TestATunedWriterAnswersAsItWasEvaluated teaches answers by heart, registers the files,
 // and holds what the engine answers to the same instructions against the evaluation.
 func TestATunedWriterAnswersAsItWasEvaluated(t *testing.T) {
-	for _, c := range []struct{ base, method, template string }{{"llama3-tied", "lora", "chat"}, {"t5", "full", "plain"}, {"flan-t5", "lora", "plain"}} {
-		t.Run(c.base, func(t *testing.T) {
+	for _, c := range []struct{ base, method, template string }{{"llama3-tied", "lora", "chat"}, {"t5", "full", "plain"}, {"llama3-tied", "full", "alpaca"}, {"flan-t5", "lora", "t5"}} {
+		t.Run(c.base+" "+c.method, func(t *testing.T) {
 			dir := sharedtest.Fixture(t, c.base)
-			each := devicetest.Each
-			if c.base == "flan-t5" { // compiling takes XLA longer than the run
+			each, s := devicetest.Each, writerSpec(c.method, 40)
+			if c.template == "alpaca" || c.template == "t5" { // not the base's own
+				s.Template = c.template
+				// Compiling takes XLA longer than the run.
 				each = func(t *testing.T, f func(*testing.T, compute.Backend)) { f(t, devicetest.Go(t)) }
 			}
 			each(t, func(t *testing.T, backend compute.Backend) {
 				d := newDiary(t)
 				rows := write(t, capitals...)
-				out, err := newTrainer(t, backend, dir).Train(t.Context(), tuning.Task{Job: "job_x", Spec: writerSpec(c.method, 40), Train: rows, Validation: rows, Dir: t.TempDir()}, d)
+				out, err := newTrainer(t, backend, dir).Train(t.Context(), tuning.Task{Job: "job_x", Spec: s, Train: rows, Validation: rows, Dir: t.TempDir()}, d)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -7,7 +7,7 @@ func (l literal) eval(*state) value { return l.value }
 func (l lookup) eval(s *state) value {
 	v, ok := s.scope.get(l.name)
 	if !ok {
-		return undefined{l.name}
+		return undefined(l)
 	}
 	return v
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 type filter func(s *state, v value, a args) value
@@ -74,7 +75,7 @@ func titleFilter(t string) string {
 			word = t[:at]
 		}
 		if at == 0 {
-			_, n := lastRune("", t)
+			_, n := utf8.DecodeRuneInString(t)
 			b.WriteString(t[:n])
 			t, start = t[n:], true
 			continue

@@ -3,6 +3,7 @@ package jinja
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // charged counts a string that a function made, and what it read to make it.
@@ -99,42 +100,37 @@ func splitBy(t, sep string, n int64, right bool) []string {
 	return reversed(append(back, t))
 }
 
-// splitSpace splits at runs of white space, dropping those at the ends.
+// splitSpace splits at runs of white space, dropping those at the ends; what is left
+// after n splits keeps its own.
 func splitSpace(t string, n int64, right bool) []string {
 	var parts []string
-	if right {
-		for t = strings.TrimRightFunc(t, isSpace); t != ""; t = strings.TrimRightFunc(t, isSpace) {
-			at := strings.LastIndexFunc(t, isSpace)
-			if n == 0 || at < 0 {
-				parts = append(parts, strings.TrimLeftFunc(t, func(r rune) bool { return at < 0 && isSpace(r) }))
-				break
-			}
-			_, size := lastRune(t[:at+1], t[at:])
-			parts, t = append(parts, t[at+size:]), t[:at]
-			n--
+	for {
+		if right {
+			t = strings.TrimRightFunc(t, isSpace)
+		} else {
+			t = strings.TrimLeftFunc(t, isSpace)
 		}
-		return reversed(parts)
-	}
-	for t = strings.TrimLeftFunc(t, isSpace); t != ""; t = strings.TrimLeftFunc(t, isSpace) {
 		at := strings.IndexFunc(t, isSpace)
-		if n == 0 || at < 0 {
+		if right {
+			at = strings.LastIndexFunc(t, isSpace)
+		}
+		switch {
+		case t == "":
+		case n == 0 || at < 0:
 			parts = append(parts, t)
-			break
+		case right:
+			_, size := utf8.DecodeRuneInString(t[at:])
+			parts, t, n = append(parts, t[at+size:]), t[:at], n-1
+			continue
+		default:
+			parts, t, n = append(parts, t[:at]), t[at:], n-1
+			continue
 		}
-		parts, t = append(parts, t[:at]), t[at:]
-		n--
-	}
-	return parts
-}
-
-// lastRune is the character that rest begins with, and its bytes.
-func lastRune(_, rest string) (rune, int) {
-	for i, r := range rest {
-		if i > 0 {
-			return r, i
+		if right {
+			return reversed(parts)
 		}
+		return parts
 	}
-	return 0, len(rest)
 }
 
 func reversed(parts []string) []string {
@@ -155,7 +151,7 @@ func splitLines(t string) []value {
 			return append(lines, t)
 		}
 		lines = append(lines, t[:at])
-		_, n := lastRune("", t[at:])
+		_, n := utf8.DecodeRuneInString(t[at:])
 		if strings.HasPrefix(t[at:], "\r\n") {
 			n = 2
 		}

@@ -86,6 +86,7 @@ spaced.strip(), spaced.lstrip(), spaced.rstrip(), '--a--'.strip('-'), 'abcba'.st
 'xxaxx'.lstrip('x'), 'xxaxx'.rstrip('x')
 s.split(','), spaced.split(), spaced.split(' '), 'a,b,c'.split(',', 1), 'a,b,c'.rsplit(',', 1), spaced.split(none, 1), spaced.rsplit(none, 1), ''.split(), ''.split(',')
 'a b'.split('')
+spaced.rsplit(none, 2), spaced.split(none, 2), spaced.rsplit(none, 9), 'a\u2003b\u2003c'.rsplit(none, 1), 'abc'.rsplit(none, 0), ' a b '.rsplit(none, 0), ' a b '.split(none, 0), '   '.rsplit(), 'x\u2028y\x85z'.splitlines(), 'a\u00a0b'|title
 lines.splitlines(), 'a\r\nb\rc\n'.splitlines(), ''.splitlines()
 s.startswith('Hell'), s.endswith('d'), s.startswith(('x', 'H')), s.startswith('')
 s.replace('l', 'L'), s.replace('l', 'L', 1), s.replace('', '-'), s.replace('zz', 'y')
