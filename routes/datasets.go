@@ -2,6 +2,7 @@ package routes
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,15 +10,17 @@ import (
 	"mime/multipart"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 
 	"lorikeet/adapters/invalid"
+	"lorikeet/tuning/data"
 	"lorikeet/tuning/datasets"
 )
 
 // rowStore is what HTTP needs of the dataset service.
 type rowStore interface {
-	Create(ctx context.Context, r io.Reader, format, name string) (d datasets.Dataset, created bool, err error)
+	Create(ctx context.Context, r io.Reader, how data.Options) (d datasets.Dataset, created bool, err error)
 	Get(ctx context.Context, id string) (datasets.Dataset, error)
 	List(context.Context) ([]datasets.Dataset, error)
 	Preview(ctx context.Context, id string, rows int) ([]datasets.Row, error)
@@ -28,7 +31,7 @@ type rowStore interface {
 type rows interface {
 	rowStore
 	rowSource
-	CreateFor(ctx context.Context, tenant string, r io.Reader, format, name string) (d datasets.Dataset, created bool, err error)
+	CreateFor(ctx context.Context, tenant string, r io.Reader, how data.Options) (d datasets.Dataset, created bool, err error)
 }
 
 // datasetRoutes answers /datasets.
@@ -40,9 +43,14 @@ type datasetRoutes struct {
 
 // createDatasetRequest is a file: the raw body, or the file part of a form.
 type createDatasetRequest struct {
-	Format string `json:"-" query:"format" default:"auto"`
-	Name   string `json:"-" query:"name"`
-	File   upload
+	Format  string `json:"-" query:"format" default:"auto"`
+	Name    string `json:"-" query:"name"`
+	Columns string `json:"-" query:"columns"`
+	Offset  int    `json:"-" query:"offset" default:"0"`
+	Limit   int    `json:"-" query:"limit" default:"0"`
+	Sample  int    `json:"-" query:"sample" default:"0"`
+	Seed    int    `json:"-" query:"shuffle_seed" default:"42"`
+	File    upload
 }
 
 // createdDataset carries the status: 201 for a new data set, 200 for one that is
@@ -84,6 +92,11 @@ var rawTypes = map[string]bool{
 //	@Produce		json
 //	@Param			format	query		string	false	"format of the file"	Enums(auto, csv, jsonl, json, parquet)	default(auto)
 //	@Param			name	query		string	false	"name to remember it by"
+//	@Param			columns	query		string	false	"which column is which field of a row, as JSON: {\"text\": \"review\", \"label\": \"stars\"}; fields that it does not name are detected"
+//	@Param			offset	query		int		false	"rows to skip; what is left out is not checked"	minimum(0)	default(0)
+//	@Param			limit	query		int		false	"rows to take after them; 0: all"	minimum(0)	default(0)
+//	@Param			sample	query		int		false	"rows to draw of these at random; 0: all, in order"	minimum(0)	default(0)
+//	@Param			shuffle_seed	query	int	false	"of the draw"	default(42)
 //	@Param			file	formData	file	true	"the file"
 //	@Success		201		{object}	datasets.Dataset
 //	@Success		200		{object}	datasets.Dataset	"this file was uploaded before"
@@ -95,28 +108,19 @@ func (d datasetRoutes) create(ctx context.Context, in createDatasetRequest) (out
 	if err != nil {
 		return out, err
 	}
-	format, name := in.Format, in.Name
 	if in.File.Media == "multipart/form-data" {
-		if body, err = d.part(in.File, body, &format, &name); err != nil {
+		if body, err = d.part(in.File, body, &in); err != nil {
 			return out, err
 		}
 	} else if !rawTypes[in.File.Media] {
 		return out, fmt.Errorf("%w: %s; send the file itself as text/csv, application/x-ndjson, application/json or application/octet-stream (curl: -T FILE), or as multipart/form-data (curl: -F file=@FILE)",
 			errMediaType, brief(in.File.Media))
 	}
-	var faults []error
-	switch format {
-	case "", "auto", "csv", "jsonl", "json", "parquet":
-	default:
-		faults = append(faults, invalid.Field("format", "%q is none of auto, csv, jsonl, json, parquet", brief(format)))
-	}
-	if len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		faults = append(faults, invalid.Field("name", "must be at most 255 bytes with no control characters"))
-	}
-	if err := errors.Join(faults...); err != nil {
+	how, err := in.options()
+	if err != nil {
 		return out, err
 	}
-	set, created, err := d.store.Create(ctx, body, format, name)
+	set, created, err := d.store.Create(ctx, body, how)
 	if err != nil {
 		return out, err
 	}
@@ -124,8 +128,28 @@ func (d datasetRoutes) create(ctx context.Context, in createDatasetRequest) (out
 	return createdDataset{set, created}, nil
 }
 
-// part finds the file in a form. The fields format and name may come before it.
-func (d datasetRoutes) part(u upload, body io.Reader, format, name *string) (io.Reader, error) {
+// options is how the file is to be read.
+func (in createDatasetRequest) options() (data.Options, error) {
+	how := data.Options{Format: in.Format, Name: in.Name, Choice: data.Choice{Offset: in.Offset, Limit: in.Limit, Sample: in.Sample, Seed: int64(in.Seed)}}
+	var faults []error
+	switch in.Format {
+	case "", "auto", "csv", "jsonl", "json", "parquet":
+	default:
+		faults = append(faults, invalid.Field("format", "%q is none of auto, csv, jsonl, json, parquet", brief(in.Format)))
+	}
+	if len(in.Name) > 255 || strings.ContainsFunc(in.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		faults = append(faults, invalid.Field("name", "must be at most 255 bytes with no control characters"))
+	}
+	if in.Columns != "" {
+		if err := json.Unmarshal([]byte(in.Columns), &how.Columns); err != nil {
+			faults = append(faults, invalid.Field("columns", `must be a JSON object from fields to columns, such as {"text": "review", "label": "stars"}`))
+		}
+	}
+	return how, errors.Join(faults...)
+}
+
+// part finds the file in a form. The other fields may come before it.
+func (d datasetRoutes) part(u upload, body io.Reader, in *createDatasetRequest) (io.Reader, error) {
 	form, err := u.form(body)
 	if err != nil {
 		return nil, err
@@ -139,8 +163,8 @@ func (d datasetRoutes) part(u upload, body io.Reader, format, name *string) (io.
 			return nil, badForm(err)
 		}
 		if p.FileName() != "" || p.FormName() == "file" {
-			if *name == "" {
-				*name = path.Base(strings.ReplaceAll(p.FileName(), `\`, "/"))
+			if in.Name == "" {
+				in.Name = path.Base(strings.ReplaceAll(p.FileName(), `\`, "/"))
 			}
 			return &formFile{Part: p, form: form}, nil
 		}
@@ -148,14 +172,21 @@ func (d datasetRoutes) part(u upload, body io.Reader, format, name *string) (io.
 		if err != nil {
 			return nil, err
 		}
+		number := map[string]*int{"offset": &in.Offset, "limit": &in.Limit, "sample": &in.Sample, "shuffle_seed": &in.Seed}[p.FormName()]
 		switch p.FormName() {
 		case "format":
-			*format = value
+			in.Format = value
 		case "name":
-			*name = value
+			in.Name = value
+		case "columns":
+			in.Columns = value
+		case "offset", "limit", "sample", "shuffle_seed":
+			if *number, err = strconv.Atoi(value); err != nil {
+				return nil, invalid.Field(p.FormName(), "must be a whole number, not %q", brief(value))
+			}
 		default:
 			return nil, errors.Join(errUnknownField, invalid.Field(brief(p.FormName()), "%s",
-				unknownText("form field", p.FormName(), []string{"file", "format", "name"})))
+				unknownText("form field", p.FormName(), []string{"file", "format", "name", "columns", "offset", "limit", "sample", "shuffle_seed"})))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -108,6 +109,40 @@ func TestDatasets(t *testing.T) {
 		}
 		s.want(404, "DELETE", "/datasets/"+d.ID, nil)
 	})
+}
+
+func TestDatasetsHaveTheColumnsAndRowsAskedFor(t *testing.T) {
+	s := newService(t, nil)
+	file := "review,stars,note\na,x,1\nb,y,2\nc,x,3\nd,y,4\ne,x,5\n"
+	body, kind := form(t, "columns", `{"text": "review", "label": "stars"}`, "limit", "3", "offset", "1", "file:r.csv", file)
+	var f datasets.Dataset
+	s.want(201, "POST", "/datasets", body, "Content-Type", kind).into(&f)
+	if f.Rows != 3 || f.Labels["y"] != 2 {
+		t.Errorf("%+v", f)
+	}
+	query := "?columns=" + url.QueryEscape(`{"text": "note", "label": "stars"}`) + "&limit=4&sample=4&shuffle_seed=7"
+	s.want(201, "POST", "/datasets"+query, []byte(file), "Content-Type", "text/csv").into(&f)
+	if f.Rows != 4 {
+		t.Errorf("%+v", f)
+	}
+	for name, c := range map[string]struct{ query, field string }{
+		"columns that are no JSON":      {"columns=text", "columns"},
+		"a column that is not there":    {"columns=" + url.QueryEscape(`{"text":"body","label":"stars"}`), "columns.text"},
+		"fewer than no rows":            {"limit=-1", "limit"},
+		"rows past the end":             {"offset=5", "offset"},
+		"a sample that is not a number": {"sample=x", "sample"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := s.on(t).want(422, "POST", "/datasets?"+c.query, []byte(file), "Content-Type", "text/csv").problem()
+			if !slices.Equal(p.fields(), []string{c.field}) {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+	body, kind = form(t, "limit", "some", "file:a.csv", file)
+	if p := s.want(422, "POST", "/datasets", body, "Content-Type", kind).problem(); !slices.Equal(p.fields(), []string{"limit"}) {
+		t.Errorf("%+v", p)
+	}
 }
 
 func TestDatasetsThatAreRefused(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"lorikeet/adapters/invalid"
 	"lorikeet/inference"
 	"lorikeet/tuning"
+	"lorikeet/tuning/data"
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"
 )
@@ -100,8 +101,8 @@ func ifOwn[T any](o ownJobs, ctx context.Context, id string, then func() (T, err
 // ownRows are the data sets of the caller's tenant.
 type ownRows struct{ rows }
 
-func (o ownRows) Create(ctx context.Context, r io.Reader, format, name string) (datasets.Dataset, bool, error) {
-	return o.CreateFor(ctx, callerIn(ctx).tenant(), r, format, name)
+func (o ownRows) Create(ctx context.Context, r io.Reader, how data.Options) (datasets.Dataset, bool, error) {
+	return o.CreateFor(ctx, callerIn(ctx).tenant(), r, how)
 }
 
 func (o ownRows) Get(ctx context.Context, id string) (datasets.Dataset, error) {

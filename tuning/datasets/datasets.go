@@ -78,22 +78,23 @@ type Row = data.Row
 const folder = "datasets/"
 
 // Create takes in a file of the default tenant; see [Service.CreateFor].
-func (s *Service) Create(ctx context.Context, r io.Reader, format, name string) (Dataset, bool, error) {
-	return s.CreateFor(ctx, "", r, format, name)
+func (s *Service) Create(ctx context.Context, r io.Reader, how data.Options) (Dataset, bool, error) {
+	return s.CreateFor(ctx, "", r, how)
 }
 
 // CreateFor takes in a file of a tenant. The same file sent by two tenants is two data
-// sets, so that neither learns what the other has. format is one of data.Options', name
-// a hint such as "reviews.csv". It reports whether the data set is new.
+// sets, so that neither learns what the other has. How it is read is up to how's Format,
+// Name, Columns and Choice. It reports whether the data set is new.
 //
 // An error that holds invalid.Faults says what is wrong with the file; then nothing
 // was stored. An error of r is returned as r gave it.
-func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, format, name string) (Dataset, bool, error) {
+func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, how data.Options) (Dataset, bool, error) {
+	how.Limits, how.TempDir = s.o.Limits, s.o.TempDir
 	in := &tally{r: r, sum: sha256.New()}
 	var d Dataset
 	canonical, err := s.canonical(ctx, func(out func(data.Row) error) error {
 		var err error
-		d.Report, err = data.Parse(in, data.Options{Format: format, Name: name, Limits: s.o.Limits, TempDir: s.o.TempDir}, out)
+		d.Report, err = data.Parse(in, how, out)
 		if err == nil {
 			_, err = io.Copy(io.Discard, in) // what a parser leaves unread is part of the digest
 		}
@@ -106,7 +107,7 @@ func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, for
 		return Dataset{}, false, err
 	}
 	d.Digest = "sha256:" + hex.EncodeToString(in.sum.Sum(nil))
-	d.Canonical, d.Bytes, d.Name = canonical, in.n, name
+	d.Canonical, d.Bytes, d.Name = canonical, in.n, how.Name
 	d.Tenant = tenant
 	d.ID = identify(d.Tenant, d.Digest, d.Canonical)
 	d.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
@@ -114,7 +115,7 @@ func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, for
 }
 
 // identify names a data set after what came in and what was read out of it: the same
-// bytes read in another way (format=…) are another data set, and so are another tenant's.
+// bytes read in another way (format=…, columns=…) are another data set, and so are another tenant's.
 func identify(tenant, upload, canonical string) string {
 	text := upload + "\n" + canonical
 	if tenant != "" {

@@ -54,7 +54,7 @@ const csv = "text,label\ngood,positive\nbad,negative\n"
 
 func TestCreate(t *testing.T) {
 	s, dir := newService(t)
-	d, created, err := s.Create(t.Context(), strings.NewReader(csv), "auto", "a.csv")
+	d, created, err := s.Create(t.Context(), strings.NewReader(csv), data.Options{Format: "auto", Name: "a.csv"})
 	if err != nil || !created {
 		t.Fatal(created, err)
 	}
@@ -65,13 +65,13 @@ func TestCreate(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	t.Run("makes one data set of one file", func(t *testing.T) {
-		again, created, err := s.Create(t.Context(), strings.NewReader(csv), "csv", "b.csv")
+		again, created, err := s.Create(t.Context(), strings.NewReader(csv), data.Options{Format: "csv", Name: "b.csv"})
 		if err != nil || created || again.ID != d.ID || again.Name != "a.csv" {
 			t.Errorf("%+v, %v, %v", again, created, err)
 		}
 	})
 	t.Run("makes another of the same bytes read in another way", func(t *testing.T) {
-		other, created, err := s.Create(t.Context(), strings.NewReader(csv), "text", "a.csv")
+		other, created, err := s.Create(t.Context(), strings.NewReader(csv), data.Options{Format: "text", Name: "a.csv"})
 		if err != nil || !created || other.ID == d.ID || other.Kind != data.Text {
 			t.Errorf("%+v, %v, %v", other, created, err)
 		}
@@ -82,7 +82,7 @@ func TestCreate(t *testing.T) {
 		ids, made := map[string]bool{}, 0
 		for range 8 {
 			wg.Go(func() {
-				d, created, err := s.Create(t.Context(), strings.NewReader("text,label\na,x\nb,y\n"), "", "")
+				d, created, err := s.Create(t.Context(), strings.NewReader("text,label\na,x\nb,y\n"), data.Options{})
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -116,7 +116,7 @@ func TestCreateStoresNothingOfABadFile(t *testing.T) {
 		"that breaks off in the middle": {io.MultiReader(strings.NewReader(long), iotest.ErrReader(broken)), broken, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := s.Create(t.Context(), c.r, "", "")
+			_, _, err := s.Create(t.Context(), c.r, data.Options{})
 			if c.is != nil {
 				if !errors.Is(err, c.is) || invalid.Is(err) {
 					t.Errorf("error %v", err)
@@ -135,7 +135,7 @@ func TestCreateStoresNothingOfABadFile(t *testing.T) {
 	t.Run("whose sender leaves", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, _, err := s.Create(ctx, strings.NewReader(csv), "", ""); !errors.Is(err, context.Canceled) {
+		if _, _, err := s.Create(ctx, strings.NewReader(csv), data.Options{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -173,7 +173,7 @@ func TestCreateOnAFullDisk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := New(Options{Store: c.store})
-			if _, _, err := s.Create(t.Context(), strings.NewReader(c.file), "", ""); !errors.Is(err, store.ErrNoSpace) || invalid.Is(err) {
+			if _, _, err := s.Create(t.Context(), strings.NewReader(c.file), data.Options{}); !errors.Is(err, store.ErrNoSpace) || invalid.Is(err) {
 				t.Errorf("error %v", err)
 			}
 		})
@@ -184,7 +184,7 @@ func TestGetListPreviewDelete(t *testing.T) {
 	s, dir := newService(t)
 	var ids []string
 	for i := range 3 {
-		d, _, err := s.Create(t.Context(), strings.NewReader(csv+fmt.Sprintf("so %d,negative\n", i)), "", "")
+		d, _, err := s.Create(t.Context(), strings.NewReader(csv+fmt.Sprintf("so %d,negative\n", i)), data.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -231,7 +231,7 @@ func TestGetListPreviewDelete(t *testing.T) {
 	if content(t, dir, d.Canonical) == "" {
 		t.Error("the rows went with the data set; a job may need them")
 	}
-	if again, created, err := s.Create(t.Context(), strings.NewReader(csv+"so 0,negative\n"), "", ""); err != nil || !created || again.ID != ids[0] {
+	if again, created, err := s.Create(t.Context(), strings.NewReader(csv+"so 0,negative\n"), data.Options{}); err != nil || !created || again.ID != ids[0] {
 		t.Errorf("after the delete: %+v, %v, %v", again, created, err)
 	}
 }
@@ -246,7 +246,7 @@ func FuzzCreate(f *testing.F) {
 	}
 	s := New(Options{Store: dir, TempDir: f.TempDir()})
 	f.Fuzz(func(t *testing.T, file []byte) {
-		d, _, err := s.Create(t.Context(), strings.NewReader(string(file)), "", "")
+		d, _, err := s.Create(t.Context(), strings.NewReader(string(file)), data.Options{})
 		if err != nil {
 			if !invalid.Is(err) {
 				t.Fatalf("%q: %v", file, err)
@@ -267,12 +267,12 @@ func TestTenantsDoNotShareDataSets(t *testing.T) {
 	s, _ := newService(t)
 	ids := map[string]bool{}
 	for _, tenant := range []string{"", "acme", "other"} {
-		d, created, err := s.CreateFor(t.Context(), tenant, strings.NewReader(csv), "", "")
+		d, created, err := s.CreateFor(t.Context(), tenant, strings.NewReader(csv), data.Options{})
 		if err != nil || !created || d.Tenant != tenant || ids[d.ID] {
 			t.Errorf("tenant %q: %+v, %v, %v", tenant, d, created, err)
 		}
 		ids[d.ID] = true
-		if again, created, err := s.CreateFor(t.Context(), tenant, strings.NewReader(csv), "", ""); err != nil || created || again.ID != d.ID {
+		if again, created, err := s.CreateFor(t.Context(), tenant, strings.NewReader(csv), data.Options{}); err != nil || created || again.ID != d.ID {
 			t.Errorf("again: %+v, %v, %v", again, created, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"lorikeet/inference/hub"
 	"lorikeet/inference/hub/hubtest"
 	"lorikeet/tuning"
+	"lorikeet/tuning/data"
 )
 
 type review struct {
@@ -198,7 +199,7 @@ func TestALimitLeavesFilesAlone(t *testing.T) {
 
 func TestChoicesOfOtherSources(t *testing.T) {
 	s, _ := newService(t)
-	d, _, err := s.Create(t.Context(), strings.NewReader("text,label\n"+lines(50)), "", "")
+	d, _, err := s.Create(t.Context(), strings.NewReader("text,label\n"+lines(50)), data.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

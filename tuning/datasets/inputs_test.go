@@ -42,7 +42,7 @@ const two = `{"rows":[{"text":"a","label":"x"},{"text":"b","label":"y"}]}`
 
 func TestInputs(t *testing.T) {
 	s, dir := newService(t)
-	d, _, err := s.Create(t.Context(), strings.NewReader(csv+lines(50)), "", "")
+	d, _, err := s.Create(t.Context(), strings.NewReader(csv+lines(50)), data.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

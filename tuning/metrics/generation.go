@@ -1,9 +1,12 @@
 package metrics
 
+import "unicode"
+
 // Generation scores written texts, each against one reference, with every metric of
 // this package that compares texts. The keys:
 //
-//	bleu, chrf, chrf_pp, ter                  of the corpus, in percent (ter: lower is better)
+//	bleu, chrf, chrf_pp, ter                  of the corpus, in percent (ter: lower is better);
+//	                                          bleu of Chinese is by character, sacrebleu's zh
 //	rouge1, rouge2, rougeL, rougeLsum         mean F1 without stemming, 0 to 1
 //	meteor, exact_match, token_f1             mean, 0 to 1
 //
@@ -29,9 +32,30 @@ func Generation(hyps, refs []string) map[string]float64 {
 	for i, r := range refs {
 		one[i] = []string{r}
 	}
-	m["bleu"] = BLEU(hyps, one, BLEUOptions{}).Score
+	m["bleu"] = BLEU(hyps, one, BLEUOptions{Tokenize: tokenizeAs(refs)}).Score
 	m["chrf"] = ChrF(hyps, one, ChrFOptions{})
 	m["chrf_pp"] = ChrF(hyps, one, ChrFOptions{WordOrder: 2})
 	m["ter"] = TER(hyps, one)
 	return m
+}
+
+// tokenizeAs is how BLEU is to cut these texts into words: Chinese, where most letters
+// are Han, has no spaces between them, and 13a would make one word of a sentence.
+func tokenizeAs(refs []string) string {
+	letters, han := 0, 0
+	for _, ref := range refs {
+		for _, r := range ref {
+			switch {
+			case unicode.Is(unicode.Han, r):
+				han++
+				letters++
+			case unicode.IsLetter(r):
+				letters++
+			}
+		}
+	}
+	if 2*han > letters {
+		return "zh"
+	}
+	return ""
 }
