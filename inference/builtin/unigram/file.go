@@ -65,7 +65,7 @@ func WriteFiles(dir string, pieces []Piece, sentinels, length int) (size int, er
 		return 0, err
 	}
 	for name, v := range map[string]object{"tokenizer.json": tokenizer, "tokenizer_config.json": config} {
-		b, err := json.MarshalIndent(v, "", " ")
+		b, err := json.Marshal(v)
 		if err != nil {
 			return 0, err
 		}
