@@ -63,6 +63,9 @@ func part(r *rand.Rand, name string) string {
 	switch name {
 	case "person":
 		p := pick(r, words[pick(r, []string{"male", "female"})])
+		if r.IntN(3) == 0 {
+			p = invented(r)
+		}
 		if r.IntN(4) == 0 {
 			p += " " + pick(r, words["family"])
 		}
@@ -74,7 +77,20 @@ func part(r *rand.Rand, name string) string {
 	case "things":
 		return pluralOf(pick(r, words["thing"]))
 	}
+	if name == "city" && r.IntN(3) == 0 {
+		return invented(r)
+	}
 	return pick(r, words[name])
+}
+
+// invented is a name that nobody has, so that names are known by where they stand.
+func invented(r *rand.Rand) string {
+	syllables := strings.Fields("ba be bo da den do fa fer ga gor ha hel i jo ka kel ki la len lo ma mar mi mo na nor o pa per ra ren ri ro sa sel so ta ten to u va vel vi wa wen ya yu za zor")
+	name := ""
+	for range 2 + r.IntN(2) {
+		name += pick(r, syllables)
+	}
+	return upperFirst(strings.TrimSuffix(name+pick(r, strings.Fields("- - - n s l r d k th")), "-"))
 }
 
 func pluralOf(w string) string {
@@ -152,6 +168,9 @@ var did = [][2]string{{"bought", "buy"}, {"sold", "sell"}, {"found", "find"}, {"
 // reading asks about one of two things that happened.
 func reading(_ *Maker, r *rand.Rand) Example {
 	people := []string{pick(r, words["male"]), pick(r, words["female"])}
+	if r.IntN(3) == 0 {
+		people[0] = invented(r)
+	}
 	r.Shuffle(2, func(i, j int) { people[i], people[j] = people[j], people[i] })
 	verbs, things, colors := some(r, did, 2), some(r, words["thing"], 2), some(r, words["color"], 2)
 	cities := some(r, words["city"], 2)

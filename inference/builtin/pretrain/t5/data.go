@@ -15,8 +15,9 @@ import (
 // long ones, in the proportion in which they come.
 type lane struct{ rows, source, target int }
 
-// allLanes hold the examples of 1,000 or so; what comes too often for its lane is dropped.
-var allLanes = []lane{{40, 16, 4}, {48, 24, 4}, {16, 40, 4}, {24, 16, 10}, {24, 24, 10}, {16, 36, 14}, {8, 48, 24}}
+// allLanes have the shares in which 20,000 examples fell on them; what comes too often
+// for its lane is dropped.
+var allLanes = []lane{{56, 12, 4}, {26, 16, 4}, {30, 24, 4}, {7, 40, 4}, {26, 12, 8}, {20, 16, 8}, {16, 24, 10}, {8, 32, 14}, {5, 48, 24}}
 
 func (o options) lanes() []lane {
 	out := make([]lane, len(allLanes))
