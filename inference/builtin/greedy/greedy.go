@@ -18,7 +18,7 @@ import (
 )
 
 // rows is how many prompts are answered at once.
-const rows = 32
+const rows = 16
 
 // Writer holds a base on a device.
 type Writer struct {
@@ -77,10 +77,9 @@ func (w *Writer) answer(prompts []string, most int) (texts []string, err error) 
 		longest = max(longest, len(ids[i]))
 	}
 	source := rounded(longest)
-	in := map[string][]int32{"ids": slices.Repeat([]int32{f.Pad}, rows*source), "mask": make([]int32, rows*source), "decoder": slices.Repeat([]int32{f.Pad}, rows*most)}
+	in := map[string][]int32{"ids": slices.Repeat([]int32{f.Pad}, rows*source), "mask": make([]int32, rows*source)}
 	for i := range rows {
 		in["mask"][i*source] = 1 // attention to nothing is not a number
-		in["decoder"][i*most] = f.Start
 		if i < len(ids) {
 			copy(in["ids"][i*source:], ids[i])
 			for j := range ids[i] {
@@ -100,9 +99,20 @@ func (w *Writer) answer(prompts []string, most int) (texts []string, err error) 
 		return nil, err
 	}
 	written, done := make([][]int32, len(prompts)), make([]bool, len(prompts))
+	length := min(4, most) // of the target that is scored: it doubles when it is full
 	for at := range most {
-		best, err := w.run(fmt.Sprintf("write_%d_%d", source, most), in, states, func(p *nn.Pass) []*Node {
-			logits := w.base.Seq2Seq.Decode(p.Root(), p.Input("decoder", dtypes.Int32, rows, most),
+		if at == length {
+			length = min(2*length, most)
+		}
+		in["decoder"] = slices.Repeat([]int32{f.Pad}, rows*length)
+		for i := range rows {
+			in["decoder"][i*length] = f.Start
+			if i < len(written) {
+				copy(in["decoder"][i*length+1:(i+1)*length], written[i])
+			}
+		}
+		best, err := w.run(fmt.Sprintf("write_%d_%d", source, length), in, states, func(p *nn.Pass) []*Node {
+			logits := w.base.Seq2Seq.Decode(p.Root(), p.Input("decoder", dtypes.Int32, rows, length),
 				p.Input("states", dtypes.Float32, shape.Dimensions...), p.Input("mask", dtypes.Int32, rows, source))
 			return []*Node{ConvertDType(ArgMax(logits, -1, dtypes.Int32), dtypes.Float32)}
 		})
@@ -114,12 +124,9 @@ func (w *Writer) answer(prompts []string, most int) (texts []string, err error) 
 			return nil, err
 		}
 		for i := range written {
-			id := int32(tokens[i*most+at])
+			id := int32(tokens[i*length+at])
 			if done[i] = done[i] || slices.Contains(f.EOS, id); !done[i] {
 				written[i] = append(written[i], id)
-				if at+1 < most {
-					in["decoder"][i*most+at+1] = id
-				}
 			}
 		}
 		if !slices.Contains(done, false) {

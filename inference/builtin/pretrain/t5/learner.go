@@ -33,8 +33,8 @@ func (s shape) config() ([]byte, error) {
 	b, err := json.MarshalIndent(map[string]any{
 		"architectures": []string{"T5ForConditionalGeneration"}, "model_type": "t5", "vocab_size": s.Vocab, "d_model": s.Dim, "d_kv": s.HeadDim,
 		"d_ff": s.FFN, "num_layers": s.Encoder, "num_decoder_layers": s.Decoder, "num_heads": s.Heads, "feed_forward_proj": "gated-gelu",
-		"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.0, "layer_norm_epsilon": 1e-6,
-		"initializer_factor": 1.0, "is_encoder_decoder": true, "use_cache": true, "n_positions": length, "pad_token_id": 0, "eos_token_id": 1,
+		"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": json.RawMessage("0.0"), "layer_norm_epsilon": 1e-6,
+		"is_encoder_decoder": true, "use_cache": true, "n_positions": length, "pad_token_id": 0, "eos_token_id": 1,
 		"decoder_start_token_id": 0, "tie_word_embeddings": true, "scale_decoder_outputs": true, "torch_dtype": "bfloat16",
 	}, "", "  ")
 	return append(b, '\n'), err
