@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// List is what the corpus of the built-in models is made of. debian is where the Debian packages are
-// installed (/usr) or unpacked, goroot the Go distribution, data a folder of rows.
-// A source that is not there gives nothing.
+// List is what the corpus of the built-in models is made of. debian is where the Debian
+// packages are installed (/usr) or unpacked, goroot the Go distribution, data a folder
+// of rows. A source that is not there gives nothing.
 func List(debian, goroot, data string, seed uint64) []Source {
 	wordnet := os.DirFS(filepath.Join(debian, "share/wordnet"))
 	rows := func(dir string, fields ...string) Source {
