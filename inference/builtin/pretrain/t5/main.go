@@ -54,7 +54,7 @@ func main() {
 	flag.IntVar(&o.room, "rows", 1, "how many times the rows of the lanes make a batch")
 	flag.Float64Var(&o.minutes, "minutes", 60, "time to train; the learning rate falls to zero over it")
 	flag.Float64Var(&o.rate, "rate", 2e-2, "peak learning rate, relative to the root mean square of a weight")
-	flag.Float64Var(&o.spans, "spans", 0.25, "share of sentences with spans missing")
+	flag.Float64Var(&o.spans, "spans", 0.12, "share of sentences with spans missing")
 	flag.DurationVar(&o.every, "every", 4*time.Minute, "time between two saves")
 	flag.BoolVar(&o.muon, "muon", true, "learn matrices by Muon in place of AdamW")
 	flag.IntVar(&o.score, "score", 0, "do not train: answer so many held-out examples of each task")
