@@ -1,5 +1,6 @@
-// Package examples holds the rows that the demonstration tunes on: 120 one-sentence
-// reviews written for this project, each with its sentiment and its topic.
+// Package examples holds the rows that the demonstration tunes on, written for this
+// project: 120 one-sentence reviews, each with its sentiment and its topic, and 80 with
+// the stars that an instruction asks for.
 package examples
 
 import _ "embed"
@@ -8,3 +9,9 @@ import _ "embed"
 //
 //go:embed reviews.csv
 var Reviews string
+
+// Instructions are JSON lines with instruction, input and output: reviews that are
+// answered with a line such as "stars: 4 of 5".
+//
+//go:embed instructions.jsonl
+var Instructions string

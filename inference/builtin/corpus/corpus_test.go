@@ -7,7 +7,7 @@ import (
 )
 
 func TestReviews(t *testing.T) {
-	if _, err := parseGrammar(grammarText); err != nil {
+	if _, err := ParseGrammar(ReviewRules); err != nil {
 		t.Fatal(err)
 	}
 	a, b := slices.Collect(Reviews(200, 1)), slices.Collect(Reviews(200, 1))
@@ -21,14 +21,14 @@ func TestReviews(t *testing.T) {
 	if len(distinct) < 180 {
 		t.Errorf("200 sentences, only %d distinct", len(distinct))
 	}
-	if got := article("A amazing plot, a one trick pony."); got != "An amazing plot, a one trick pony." {
+	if got := Article("A amazing plot, a one trick pony."); got != "An amazing plot, a one trick pony." {
 		t.Error(got)
 	}
 }
 
 func TestGrammarRefusals(t *testing.T) {
 	for name, text := range map[string]string{"a line with no colon": "S", "an unknown symbol": "S: <x>", "an open bracket": "S: <S"} {
-		if _, err := parseGrammar(text); err == nil {
+		if _, err := ParseGrammar(text); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

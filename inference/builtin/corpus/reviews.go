@@ -8,17 +8,19 @@ import (
 	"strings"
 )
 
-// grammarText was written for this project. A line "name: a | b" gives the choices of
-// a symbol, and <name> in a choice stands for one of them.
+// ReviewRules is the grammar of reviews, which was written for this project; see
+// [ParseGrammar].
 //
 //go:embed reviews.txt
-var grammarText string
+var ReviewRules string
 
-// grammar is a context-free grammar: the choices of each symbol.
-type grammar map[string][]string
+// Grammar is a context-free grammar: the choices of each symbol.
+type Grammar map[string][]string
 
-func parseGrammar(text string) (grammar, error) {
-	g := grammar{}
+// ParseGrammar reads a grammar. A line "name: a | b" gives the choices of a symbol, and
+// <name> in a choice stands for one of them; a line that begins with # is a comment.
+func ParseGrammar(text string) (Grammar, error) {
+	g := Grammar{}
 	for n, line := range strings.Split(text, "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
@@ -45,7 +47,8 @@ func parseGrammar(text string) (grammar, error) {
 	return g, nil
 }
 
-func (g grammar) expand(r *rand.Rand, text string) string {
+// Expand puts choices at random in place of the symbols of a text.
+func (g Grammar) Expand(r *rand.Rand, text string) string {
 	var out strings.Builder
 	for {
 		before, rest, ok := strings.Cut(text, "<")
@@ -55,7 +58,7 @@ func (g grammar) expand(r *rand.Rand, text string) string {
 		}
 		symbol, after, _ := strings.Cut(rest, ">")
 		choices := g[symbol]
-		out.WriteString(g.expand(r, choices[r.IntN(len(choices))]))
+		out.WriteString(g.Expand(r, choices[r.IntN(len(choices))]))
 		text = after
 	}
 }
@@ -64,23 +67,23 @@ func (g grammar) expand(r *rand.Rand, text string) string {
 // statements about them, from a grammar. The same seed gives the same sentences.
 func Reviews(n int, seed uint64) iter.Seq[string] {
 	return func(yield func(string) bool) {
-		g, err := parseGrammar(grammarText)
+		g, err := ParseGrammar(ReviewRules)
 		if err != nil {
 			panic(err) // the text is part of the program; a test parses it
 		}
 		r := rand.New(rand.NewPCG(seed, 7))
 		for range n {
-			s := g.expand(r, "<S>")
+			s := g.Expand(r, "<S>")
 			s = strings.ToUpper(s[:1]) + s[1:]
-			if !yield(article(s)) {
+			if !yield(Article(s)) {
 				return
 			}
 		}
 	}
 }
 
-// article turns "a amazing" into "an amazing".
-func article(s string) string {
+// Article turns "a amazing" into "an amazing".
+func Article(s string) string {
 	words := strings.Split(s, " ")
 	for i, w := range words[:len(words)-1] {
 		next := words[i+1]

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"math/rand/v2"
-	"os"
 
 	"lorikeet/inference/builtin/wordpiece"
 	"lorikeet/inference/text"
@@ -167,19 +165,4 @@ func (b batch) mask(ids []int32, token int32, r *rand.Rand) []int32 {
 		}
 	}
 	return out
-}
-
-func readLines(file string) ([]string, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var out []string
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		out = append(out, lines.Text())
-	}
-	return out, lines.Err()
 }

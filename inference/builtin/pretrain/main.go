@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"lorikeet/inference/builtin/corpus"
 	"lorikeet/inference/device"
 	"lorikeet/inference/text"
 )
@@ -119,11 +120,11 @@ func (o options) model() string { return filepath.Join(o.work, "model") }
 func (o options) prepare() ([]string, *text.Tokenizer, error) {
 	file := or(o.corpus, filepath.Join(o.work, "corpus.txt"))
 	if _, err := os.Stat(file); err != nil {
-		if err := collect(file, sources(o.debian, o.goroot, o.data, o.seed)); err != nil {
+		if err := corpus.WriteFile(file, corpus.List(o.debian, o.goroot, o.data, o.seed)); err != nil {
 			return nil, nil, err
 		}
 	}
-	sentences, err := readLines(file)
+	sentences, err := corpus.ReadFile(file)
 	if err != nil {
 		return nil, nil, err
 	}

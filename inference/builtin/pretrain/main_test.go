@@ -30,7 +30,7 @@ func tinyTeacher(t *testing.T) (dir string, sentences []string) {
 	if err := writeVocab(dir, sentences, 900, 256); err != nil {
 		t.Fatal(err)
 	}
-	vocab, err := readLines(filepath.Join(dir, "vocab.txt"))
+	vocab, err := corpus.ReadFile(filepath.Join(dir, "vocab.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
