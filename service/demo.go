@@ -19,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"lorikeet/examples"
+	"lorikeet/inference"
 )
 
 // demoCommand plays the quick start: a service of its own on a free port, and the
@@ -84,29 +85,78 @@ func (d *demo) play(ctx context.Context, c *config, ended <-chan error) error {
 	if err := d.ready(ctx, ended); err != nil {
 		return err
 	}
-	name, _, err := named(c.bases[0])
-	if err != nil {
-		return err
+	d.say("Ready after %.1f s.\n", time.Since(d.begin).Seconds())
+	status, models, err := d.send(ctx, http.MethodGet, "/models", "", nil)
+	if err != nil || status != http.StatusOK {
+		return errors.Join(err, fmt.Errorf("GET /models: %d", status))
 	}
-	d.say("A frozen base, %s, is ready after %.1f s. It has no classification head yet:\n", name, time.Since(d.begin).Seconds())
-	before, err := d.predict(ctx, map[string]any{"model": name, "inputs": "What a wonderful evening!"})
+	played := map[bool]bool{} // by whether the base writes
+	list, _ := models["models"].([]any)
+	for _, m := range list {
+		m, _ := m.(map[string]any)
+		name, _ := m["name"].(string)
+		writes := m["task"] != inference.TaskClassification
+		if m["kind"] != "base" || played[writes] {
+			continue
+		}
+		played[writes] = true
+		play := d.classify
+		if writes {
+			play = d.instruct
+		}
+		if err := play(ctx, name); err != nil {
+			return err
+		}
+	}
+	d.say("\nDone in %.1f s. Start the service with `service` and see /docs.\n", time.Since(d.begin).Seconds())
+	return nil
+}
+
+// classify tunes two adapters on one frozen encoder, and asks both in one batch.
+func (d *demo) classify(ctx context.Context, base string) error {
+	d.say("\nA frozen base, %s, scores texts. It has no classification head yet:\n", base)
+	before, err := d.predict(ctx, map[string]any{"model": base, "inputs": "What a wonderful evening!"})
 	if err != nil {
 		return err
 	}
 	d.say("  %v\n", before["detail"])
 	const text = "The waiter was charming and the dessert was superb."
 	for _, task := range []string{"sentiment", "topic"} {
-		if err := d.tune(ctx, name, task); err != nil {
+		rows, err := column(task)
+		if err != nil {
 			return err
 		}
-		if _, err := d.predict(ctx, map[string]any{"model": name, "adapter": task, "inputs": text, "top_k": 1}); err != nil {
+		err = d.tune(ctx, "/tune/lora", task+".csv", "text/csv", rows, map[string]any{"model": base, "name": task,
+			"validation": map[string]any{"split": 0.25}, "hyperparameters": map[string]any{"epochs": 15}}, "eval_accuracy")
+		if err != nil {
+			return err
+		}
+		if _, err := d.predict(ctx, map[string]any{"model": base, "adapter": task, "inputs": text, "top_k": 1}); err != nil {
 			return err
 		}
 	}
 	d.say("\nOne batch, one text, two adapters:\n")
-	_, err = d.predict(ctx, map[string]any{"model": name, "inputs": []string{text, text}, "adapters": []string{"sentiment", "topic"}, "top_k": 1})
-	d.say("\nDone in %.1f s. Start the service with `service` and see /docs.\n", time.Since(d.begin).Seconds())
+	_, err = d.predict(ctx, map[string]any{"model": base, "inputs": []string{text, text}, "adapters": []string{"sentiment", "topic"}, "top_k": 1})
 	return err
+}
+
+// instruct teaches a base that writes a new answer to an old question.
+func (d *demo) instruct(ctx context.Context, base string) error {
+	d.say("\nA frozen base, %s, writes texts:\n", base)
+	review := map[string]any{"model": base, "instruction": "Rate this review.", "input": "The room was clean but the breakfast was cold."}
+	for _, ask := range []map[string]any{{"model": base, "instruction": "Is this review positive or negative?", "input": "The soup was cold and the waiter was rude."}, review} {
+		if err := d.generate(ctx, ask); err != nil {
+			return err
+		}
+	}
+	err := d.tune(ctx, "/tune/instruction", "instructions.jsonl", "application/jsonl", []byte(examples.Instructions), map[string]any{"model": base, "name": "stars",
+		"validation": map[string]any{"split": 0.2}, "hyperparameters": map[string]any{"epochs": 12, "learning_rate": 3e-3}}, "eval_exact_match")
+	if err != nil {
+		return err
+	}
+	d.say("\nThe same instruction, the frozen base with the adapter:\n")
+	review["adapter"] = "stars"
+	return d.generate(ctx, review)
 }
 
 // ready waits until the service answers, showing what it is doing.
@@ -130,31 +180,31 @@ func (d *demo) ready(ctx context.Context, ended <-chan error) error {
 	}
 }
 
-// tune uploads the reviews with one column as the label, and follows the job.
-func (d *demo) tune(ctx context.Context, base, task string) error {
-	rows, err := column(task)
+// tune uploads rows, submits a job on them and follows it to its end.
+func (d *demo) tune(ctx context.Context, path, file, kind string, rows []byte, body map[string]any, metric string) error {
+	_, set, err := d.send(ctx, http.MethodPost, "/datasets?name="+url.QueryEscape(file), kind, rows)
 	if err != nil {
 		return err
 	}
-	_, set, err := d.send(ctx, http.MethodPost, "/datasets?name="+url.QueryEscape(task+".csv"), "text/csv", rows)
-	if err != nil {
-		return err
-	}
-	d.say("\n$ curl %s/datasets -T %s.csv\n  %v rows, labels %v\n", d.url, task, set["rows"], set["labels"])
-	body := map[string]any{"model": base, "name": task, "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.25},
-		"hyperparameters": map[string]any{"epochs": 15}}
+	d.say("\n$ curl %s/datasets -T %s\n  %v rows of kind %v\n", d.url, file, set["rows"], set["kind"])
+	body["dataset"] = map[string]any{"id": set["id"]}
 	b, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	d.say("$ curl %s/tune/lora -H 'Content-Type: application/json' -d '%s'\n", d.url, b)
-	status, job, err := d.send(ctx, http.MethodPost, "/tune/lora", "application/json", b)
+	d.say("$ curl %s%s -H 'Content-Type: application/json' -d '%s'\n", d.url, path, b)
+	status, job, err := d.send(ctx, http.MethodPost, path, "application/json", b)
 	if err != nil {
 		return err
 	}
 	if status != http.StatusAccepted {
 		return fmt.Errorf("the job is not taken: %v", job["detail"])
 	}
+	return d.follow(ctx, job, metric)
+}
+
+// follow shows how a job comes on.
+func (d *demo) follow(ctx context.Context, job map[string]any, metric string) (err error) {
 	path := fmt.Sprint("/tune/jobs/", job["id"])
 	for {
 		if _, job, err = d.send(ctx, http.MethodGet, path, "", nil); err != nil {
@@ -168,7 +218,7 @@ func (d *demo) tune(ctx context.Context, base, task string) error {
 			metrics, _ := job["metrics"].(map[string]any)
 			result, _ := job["result"].(map[string]any)
 			d.progress("")
-			d.say("  registered %v, accuracy on rows held back %.2f\n", result["adapter"], metrics["eval_accuracy"])
+			d.say("  registered %v, %s on rows held back %.2f\n", result["adapter"], strings.ReplaceAll(strings.TrimPrefix(metric, "eval_"), "_", " "), metrics[metric])
 			return nil
 		case "failed", "cancelled":
 			return fmt.Errorf("the job ends as %v: %v", job["status"], job["error"])
@@ -208,6 +258,23 @@ func (d *demo) predict(ctx context.Context, body map[string]any) (map[string]any
 		d.say("  %v %.2f%s\n", m["label"], score, from)
 	}
 	return answer, nil
+}
+
+// generate sends a request as curl would, and shows both.
+func (d *demo) generate(ctx context.Context, body map[string]any) error {
+	b, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	d.say("$ curl %s/generate -H 'Content-Type: application/json' -d '%s'\n", d.url, b)
+	status, answer, err := d.send(ctx, http.MethodPost, "/generate", "application/json", b)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("POST /generate: %v", answer["detail"])
+	}
+	if err == nil {
+		d.say("  %v\n", answer["text"])
+	}
+	return err
 }
 
 func (d *demo) send(ctx context.Context, method, path, kind string, body []byte) (int, map[string]any, error) {
