@@ -49,7 +49,8 @@ func draw(config []byte, seed uint64) ([]safetensors.Out, error) {
 	return tensors, nil
 }
 
-// values draws a tensor: biases are 0, the scales of norms 1, everything else is normal.
+// values draws a tensor: biases are 0, the scales of norms 1 (a T5's the factor, as its
+// matrices), everything else is normal.
 func (c initial) values(name string, dims []int, seed uint64) []float32 {
 	size := 1
 	for _, d := range dims {
@@ -60,8 +61,12 @@ func (c initial) values(name string, dims []int, seed uint64) []float32 {
 	case strings.HasSuffix(name, "bias"):
 		return v
 	case len(dims) == 1:
+		one := float32(1)
+		if c.isT5() && c.Factor != nil {
+			one = float32(*c.Factor)
+		}
 		for i := range v {
-			v[i] = 1
+			v[i] = one
 		}
 		return v
 	}

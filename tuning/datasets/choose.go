@@ -27,7 +27,8 @@ func choose(listed []string, c card, config, split string) (selection, error) {
 		if config == "" {
 			config = onlyConfig
 			if _, ok := c.classes[config]; !ok && len(c.classes) == 1 {
-				for config = range c.classes {
+				for only := range c.classes {
+					config = only
 				}
 			}
 		}

@@ -2,7 +2,6 @@ package mirror_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -213,7 +212,7 @@ func FuzzPath(f *testing.F) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, &http.Request{Method: "GET", URL: u, Header: http.Header{}})
 		if w.Code == http.StatusInternalServerError || strings.Contains(w.Body.String(), "outside of every") || strings.Contains(w.Body.String(), "hidden") {
-			t.Fatal(fmt.Sprintf("%q: %d %s", path, w.Code, w.Body))
+			t.Fatalf("%q: %d %s", path, w.Code, w.Body)
 		}
 	})
 }
