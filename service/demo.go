@@ -91,7 +91,7 @@ func (d *demo) play(ctx context.Context, c *config, ended <-chan error) error {
 		return errors.Join(err, fmt.Errorf("GET /models: %d", status))
 	}
 	played := map[bool]bool{} // by whether the base writes
-	list, _ := models["models"].([]any)
+	list, _ := models["data"].([]any)
 	for _, m := range list {
 		m, _ := m.(map[string]any)
 		name, _ := m["name"].(string)

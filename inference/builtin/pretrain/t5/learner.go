@@ -138,7 +138,9 @@ func (l *learner) losses(p *nn.Pass) *graph.Node {
 		mask := in("mask", s.source)
 		states := l.arch.Encode(p.Root(), in("ids", s.source), mask)
 		logits := l.arch.Decode(p.Root(), in("decoder", s.target), states, mask)
-		all = append(all, nn.TokenLoss(logits, in("labels", s.target)))
+		labels := in("labels", s.target)
+		asked := graph.ConvertDType(graph.GreaterOrEqual(labels, graph.ScalarZero(p.Graph, dtypes.Int32)), dtypes.Float32)
+		all = append(all, nn.TokenLoss(logits, labels, asked))
 	}
 	return graph.Concatenate(all, 0)
 }
