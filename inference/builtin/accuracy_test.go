@@ -127,9 +127,9 @@ func openBase(_ context.Context, name string) (*inference.Base, error) {
 	if *folder != "" {
 		return inference.OpenBase(name, *folder, os.DirFS(*folder))
 	}
-	dir, err := builtin.Open("tiny-bert")
+	dir, err := builtin.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	return inference.OpenBase(name, "builtin:tiny-bert", dir)
+	return inference.OpenBase(name, "builtin:"+name, dir)
 }

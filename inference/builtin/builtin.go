@@ -1,6 +1,6 @@
 // Package builtin carries base models in the binary, so that the service answers and
 // tunes with no network and no files. Each is a Hugging Face folder of its own, made by
-// the program in pretrain; its MODEL.md says how, from what text, and how well it does.
+// a program in pretrain; its MODEL.md says how, from what text, and how well it does.
 package builtin
 
 import (
@@ -14,7 +14,7 @@ import (
 
 // folders are the models: the name of a folder is the name of its model.
 //
-//go:embed tiny-bert
+//go:embed tiny-bert tiny-t5
 var folders embed.FS
 
 // Names lists the models, in alphabetical order.

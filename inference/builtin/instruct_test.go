@@ -1,0 +1,49 @@
+package builtin_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomlx/compute"
+
+	"lorikeet/examples"
+	"lorikeet/inference/device"
+	"lorikeet/inference/device/devicetest"
+	"lorikeet/tuning"
+)
+
+// stars are the rows of the demonstration as source and target, in the prompt's form.
+func stars(t *testing.T) (rows [][]byte) {
+	t.Helper()
+	for line := range strings.Lines(examples.Instructions) {
+		var r struct{ Instruction, Input, Output string }
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		b, _ := json.Marshal(map[string]string{"source": r.Instruction + "\n" + r.Input, "target": r.Output}) // strings always marshal
+		rows = append(rows, b)
+	}
+	return rows
+}
+
+// TestTinyT5LearnsAnInstruction tunes a LoRA on sixty reviews with stars, which the base
+// never gives, and asks for those of twenty others.
+func TestTinyT5LearnsAnInstruction(t *testing.T) {
+	rows := stars(t)
+	devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
+		epochs, rate := 12.0, 1e-2
+		var l losses
+		start := time.Now()
+		spec := tuning.Spec{Kind: tuning.LoRA, Model: "tiny-t5", Name: "stars", Hyperparameters: &tuning.Hyperparameters{Epochs: &epochs, LearningRate: &rate},
+			Evaluate: &tuning.Evaluate{EverySteps: 1000}}
+		tune(t, &device.Device{Backend: backend}, spec, rows[:60], rows[60:], &l)
+		m := l.last.Metrics
+		t.Logf("%v: exact match %.2f → %.2f, token F1 %.2f → %.2f, perplexity %.1f → %.2f", time.Since(start).Round(time.Second),
+			m["base_exact_match"], m["eval_exact_match"], m["base_token_f1"], m["eval_token_f1"], m["base_perplexity"], m["eval_perplexity"])
+		if m["base_token_f1"] > 0.3 || m["eval_token_f1"] < 0.7 {
+			t.Error(m)
+		}
+	})
+}
