@@ -26,11 +26,6 @@ func (r room) holds(s room) bool {
 // size orders rooms by the work of a step.
 func (r room) size() int { return r.rows * (r.length + r.source + 64) }
 
-// most is the larger of two rooms in every respect.
-func (r room) most(s room) room {
-	return room{max(r.rows, s.rows), max(r.length, s.length), max(r.source, s.source)}
-}
-
 // rowSteps are the sizes of a batch. They are few, as are the lengths of a room: a
 // graph is compiled for each.
 var rowSteps = []int{1, 8, 32}

@@ -29,9 +29,7 @@ func (w *writer) step() error {
 	if err != nil {
 		return err
 	}
-	for i, b := range out[2:] {
-		w.cache[i] = b
-	}
+	copy(w.cache, out[2:])
 	said, err := w.outcome(out, w.live)
 	if err != nil {
 		return err

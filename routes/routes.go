@@ -117,7 +117,7 @@ func New(o Options) (*Handler, error) {
 		}
 	}
 	h.drained, h.drain = context.WithCancel(context.Background())
-	h.closing, h.hurry = context.WithCancel(context.Background())
+	h.closing, h.hurry = context.WithCancel(context.Background()) //nolint:gosec // called when the drain is over
 	h.table = h.operations(o.owned())
 	scopes := map[string]string{}
 	for _, op := range h.table {

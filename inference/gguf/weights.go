@@ -25,7 +25,7 @@ type Weights struct {
 
 // The parts of the tensors' names.
 var (
-	outer = map[string]string{"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+	outer = map[string]string{"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"} //nolint:gosec // no credentials
 	inner = map[string]string{"attn_norm": "input_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
 		"attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "ffn_norm": "post_attention_layernorm",
 		"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}

@@ -149,7 +149,8 @@ func (a answer) cached(revision, name string) {
 }
 
 func (a answer) file(files fs.FS, name string) (file, bool) {
-	f, err := file{}, error(fs.ErrNotExist)
+	var f file
+	err := fs.ErrNotExist
 	if fs.ValidPath(name) {
 		f, err = a.hub.file(a.repo, files, name)
 	}

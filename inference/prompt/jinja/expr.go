@@ -70,7 +70,7 @@ func (p *parser) not() expr {
 func (p *parser) compare() expr {
 	c := compare{first: p.sum()}
 	for {
-		o := ""
+		var o string
 		switch t := p.peek(); {
 		case t.kind == op && strings.Contains(" == != < <= > >= ", " "+t.text+" "), p.isName("in"):
 			o = p.next().text

@@ -63,7 +63,7 @@ func (a args) take(what string, need int, params ...string) []value {
 	}
 	for i := range need {
 		if got[i] == (absent{}) {
-			fail("%s needs the argument %s", what, params[i])
+			fail("%s needs the argument %s", what, params[i]) //nolint:gosec // need is no longer than params
 		}
 	}
 	return got
