@@ -150,7 +150,8 @@ func (d *demo) instruct(ctx context.Context, base string) error {
 		}
 	}
 	err := d.tune(ctx, "/tune/instruction", "instructions.jsonl", "application/jsonl", []byte(examples.Instructions), map[string]any{"model": base, "name": "stars",
-		"validation": map[string]any{"split": 0.2}, "hyperparameters": map[string]any{"epochs": 12, "learning_rate": 3e-3}}, "eval_exact_match")
+		"validation": map[string]any{"split": 0.2}, "hyperparameters": map[string]any{"epochs": 30, "learning_rate": 3e-3},
+		"lora": map[string]any{"target_modules": "all-linear"}}, "eval_token_accuracy")
 	if err != nil {
 		return err
 	}
