@@ -33,16 +33,23 @@ func stars(t *testing.T) (rows [][]byte) {
 func TestTinyT5LearnsAnInstruction(t *testing.T) {
 	rows := stars(t)
 	devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
-		epochs, rate := 12.0, 1e-2
+		epochs, rate := 12.0, 3e-3
+		full := !strings.HasSuffix(t.Name(), "/go") // which takes ten times as long: it is shown to begin
+		if !full {
+			epochs = 1
+		}
 		var l losses
 		start := time.Now()
 		spec := tuning.Spec{Kind: tuning.LoRA, Model: "tiny-t5", Name: "stars", Hyperparameters: &tuning.Hyperparameters{Epochs: &epochs, LearningRate: &rate},
-			Evaluate: &tuning.Evaluate{EverySteps: 1000}}
+			LoRA: &tuning.LoRAOptions{TargetModules: json.RawMessage(`"all-linear"`)}, Evaluate: &tuning.Evaluate{EverySteps: 1000}}
 		tune(t, &device.Device{Backend: backend}, spec, rows[:60], rows[60:], &l)
 		m := l.last.Metrics
 		t.Logf("%v: exact match %.2f → %.2f, token F1 %.2f → %.2f, perplexity %.1f → %.2f", time.Since(start).Round(time.Second),
 			m["base_exact_match"], m["eval_exact_match"], m["base_token_f1"], m["eval_token_f1"], m["base_perplexity"], m["eval_perplexity"])
-		if m["base_token_f1"] > 0.3 || m["eval_token_f1"] < 0.7 {
+		if m["eval_perplexity"] > m["base_perplexity"]/20 {
+			t.Error(m)
+		}
+		if full && (m["base_exact_match"] > 0 || m["eval_exact_match"] < 0.4 || m["eval_token_f1"] < 0.8) { // by chance 0.25 are right
 			t.Error(m)
 		}
 	})
