@@ -232,6 +232,19 @@ func TestAnAdapterThatIsUnloadedStaysInTheTextsItIsIn(t *testing.T) {
 	}
 }
 
+// TestAPromptMayBeReadByAGraphForLongerOnes asks with a short prompt when only the graph
+// of a long one is compiled, which is wider than the room of the short one.
+func TestAPromptMayBeReadByAGraphForLongerOnes(t *testing.T) {
+	for name, dir := range writers {
+		want := author(t, devicetest.Go(t), dir(t)).generate(t, ask("once", "", 8)).Text
+		r := author(t, devicetest.Go(t), dir(t))
+		r.generate(t, ask(strings.Repeat("x", 100), "", 8))
+		if got := r.generate(t, ask("once", "", 8)).Text; got != want {
+			t.Errorf("%s: %q after a long prompt, %q before", name, got, want)
+		}
+	}
+}
+
 func TestPromptsThatAreTooLong(t *testing.T) {
 	for name, dir := range writers {
 		r := author(t, devicetest.Go(t), dir(t))

@@ -190,7 +190,11 @@ func insert(f family, n, length int, r room) func(*nn.Pass) []*graph.Node {
 		var out []*graph.Node
 		for i := from; i < to; i++ {
 			cache := p.Input(fmt.Sprintf("cache.%d", i), dtypes.Float32, f.cache(r)[i].Dimensions...)
-			out = append(out, nn.WriteRows(cache, p.Input(fmt.Sprintf("part.%d", i), dtypes.Float32, f.cache(part)[i].Dimensions...), rows))
+			x := p.Input(fmt.Sprintf("part.%d", i), dtypes.Float32, f.cache(part)[i].Dimensions...)
+			if most := cache.Shape().Dim(1); length > most { // read by a graph for longer prompts: the rest is padding
+				x = graph.SliceAxis(x, 1, graph.AxisRange(0, most))
+			}
+			out = append(out, nn.WriteRows(cache, x, rows))
 		}
 		return out
 	}
