@@ -4,13 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/gomlx/compute"
@@ -19,6 +15,7 @@ import (
 
 	"lorikeet/adapters/safetensors"
 	"lorikeet/inference"
+	"lorikeet/inference/builtin/pretrain/learned"
 	"lorikeet/inference/checkpoint"
 	"lorikeet/inference/nn"
 )
@@ -38,15 +35,10 @@ type student struct {
 	backend  compute.Backend
 	teacher  int // its width
 	loss     weights
-	learned  []tensor
+	learned  []learned.Tensor
 	place    map[string]int
 	programs map[int]*nn.Program
 	step     int
-}
-
-type tensor struct {
-	param       nn.Param
-	value, m, v compute.Buffer
 }
 
 // newStudent starts from the given weights, in the checkpoint's layout. What is not
@@ -97,11 +89,11 @@ func random(p nn.Param, dims []int, r *rand.Rand) []float32 {
 }
 
 func (st *student) add(p nn.Param, value, m, v []float32) error {
-	t := tensor{param: p}
+	t := learned.Tensor{Param: p}
 	for _, put := range []struct {
 		to   *compute.Buffer
 		from []float32
-	}{{&t.value, value}, {&t.m, m}, {&t.v, v}} {
+	}{{&t.Value, value}, {&t.M, m}, {&t.V, v}} {
 		var err error
 		if *put.to, err = nn.Upload(st.backend, put.from, p.Shape.Dimensions...); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
@@ -128,7 +120,7 @@ func (st *student) update(rows, length int) func(*nn.Pass) []*graph.Node {
 		rate, one, two := scalar("rate"), scalar("correction1"), scalar("correction2")
 		var learned []*graph.Node
 		for _, t := range st.learned {
-			learned = append(learned, p.Node(nn.Weight, t.param.Name))
+			learned = append(learned, p.Node(nn.Weight, t.Param.Name))
 		}
 		grads := graph.Gradient(total, learned...)
 		square := graph.ScalarZero(p.Graph, dtypes.Float32)
@@ -139,8 +131,8 @@ func (st *student) update(rows, length int) func(*nn.Pass) []*graph.Node {
 		scale := graph.Min(graph.ScalarOne(p.Graph, dtypes.Float32), graph.Div(graph.Scalar(p.Graph, dtypes.Float32, clip), graph.AddScalar(norm, 1e-6)))
 		outputs = append(outputs, norm)
 		for i, t := range st.learned {
-			dims := t.param.Shape.Dimensions
-			m, v := p.Input("m:"+t.param.Name, dtypes.Float32, dims...), p.Input("v:"+t.param.Name, dtypes.Float32, dims...)
+			dims := t.Param.Shape.Dimensions
+			m, v := p.Input("m:"+t.Param.Name, dtypes.Float32, dims...), p.Input("v:"+t.Param.Name, dtypes.Float32, dims...)
 			g := graph.Mul(grads[i], scale)
 			value := learned[i]
 			if len(dims) > 1 {
@@ -184,11 +176,11 @@ func (st *student) learn(b lessons, rate float64) (values [4]float64, err error)
 		kind, name, _ := strings.Cut(p.Name, ":")
 		switch {
 		case p.Role == nn.Weight:
-			return st.learned[st.place[p.Name]].value, true, nil
+			return st.learned[st.place[p.Name]].Value, true, nil
 		case kind == "m" && name != "":
-			return st.learned[st.place[name]].m, true, nil
+			return st.learned[st.place[name]].M, true, nil
 		case kind == "v" && name != "":
-			return st.learned[st.place[name]].v, true, nil
+			return st.learned[st.place[name]].V, true, nil
 		case ints[p.Name] != nil:
 			buf, err = nn.Upload(st.backend, ints[p.Name], dims...)
 		case floats[p.Name] != nil:
@@ -214,7 +206,7 @@ func (st *student) learn(b lessons, rate float64) (values [4]float64, err error)
 	}
 	for i := range st.learned {
 		w := &st.learned[i]
-		w.value, w.m, w.v = out[4+3*i], out[5+3*i], out[6+3*i]
+		w.Value, w.M, w.V = out[4+3*i], out[5+3*i], out[6+3*i]
 	}
 	st.step++
 	return values, nil
@@ -222,68 +214,16 @@ func (st *student) learn(b lessons, rate float64) (values [4]float64, err error)
 
 // save writes everything that learns, so that the run can go on.
 func (st *student) save(file string, seconds float64) error {
-	var out []safetensors.Out
-	for _, t := range st.learned {
-		for kind, b := range map[string]compute.Buffer{"value": t.value, "m": t.m, "v": t.v} {
-			v, err := nn.Download(b)
-			if err != nil {
-				return err
-			}
-			out = append(out, safetensors.Out{Name: kind + ":" + t.param.Name, DType: "F32", Shape: t.param.Shape.Dimensions, Data: v})
-		}
-	}
-	slices.SortFunc(out, func(a, b safetensors.Out) int { return strings.Compare(a.Name, b.Name) })
-	f, err := os.Create(file + ".part")
-	if err != nil {
-		return err
-	}
-	err = safetensors.Write(f, out, map[string]string{"step": strconv.Itoa(st.step), "seconds": strconv.FormatFloat(seconds, 'f', 1, 64)})
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file+".part", file)
+	return learned.Save(file, st.learned, st.step, seconds)
 }
 
 // load goes on from a saved run; false where there is none.
 func (st *student) load(file string) (seconds float64, found bool, err error) {
-	f, err := os.Open(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, false, nil
+	step, seconds, found, err := learned.Load(st.backend, file, st.learned)
+	if found {
+		st.step = step
 	}
-	if err != nil {
-		return 0, false, err
-	}
-	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return 0, false, err
-	}
-	s, err := safetensors.Open(f, size)
-	if err != nil {
-		return 0, false, err
-	}
-	for i := range st.learned {
-		t := &st.learned[i]
-		for kind, to := range map[string]*compute.Buffer{"value": &t.value, "m": &t.m, "v": &t.v} {
-			v, err := s.Float32s(kind + ":" + t.param.Name)
-			if err != nil {
-				return 0, false, err
-			}
-			b, err := nn.Upload(st.backend, v, t.param.Shape.Dimensions...)
-			if err != nil {
-				return 0, false, err
-			}
-			if err := (*to).Finalize(); err != nil {
-				return 0, false, err
-			}
-			*to = b
-		}
-	}
-	if st.step, err = strconv.Atoi(s.Metadata()["step"]); err != nil {
-		return 0, false, err
-	}
-	seconds, err = strconv.ParseFloat(s.Metadata()["seconds"], 64)
-	return seconds, true, err
+	return seconds, found, err
 }
 
 // export writes the model as a Hugging Face folder, in bfloat16: without the matrices
@@ -300,19 +240,15 @@ func (st *student) export(dir string, dropout float64) error {
 	}
 	var out []safetensors.Out
 	for _, t := range st.learned {
-		name, ok := strings.CutPrefix(t.param.Name, "bert.")
+		name, ok := strings.CutPrefix(t.Param.Name, "bert.")
 		if !ok {
 			continue
 		}
-		v, err := nn.Download(t.value)
+		tensor, err := t.Export(name)
 		if err != nil {
 			return err
 		}
-		dims := t.param.CheckpointDims()
-		if t.param.Transposed {
-			v = inference.Transpose(v, dims[1], dims[0])
-		}
-		out = append(out, safetensors.Out{Name: name, DType: "BF16", Shape: dims, Data: v})
+		out = append(out, tensor)
 	}
 	return checkpoint.WriteDir(filepath.Clean(dir), append(config, '\n'), out, map[string]string{"format": "pt"})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 
 	"lorikeet/inference/arch"
+	"lorikeet/inference/builtin/pretrain/learned"
 	"lorikeet/inference/nn"
 )
 
@@ -46,16 +47,11 @@ type learner struct {
 	arch    arch.Seq2Seq
 	backend compute.Backend
 	lanes   []lane
-	learned []tensor
+	learned []learned.Tensor
 	place   map[string]int
 	program *nn.Program
 	step    int
 	muon    bool // for matrices, in place of AdamW
-}
-
-type tensor struct {
-	param       nn.Param
-	value, m, v compute.Buffer
 }
 
 func newLearner(backend compute.Backend, s shape, lanes []lane, seed uint64) (*learner, error) {
@@ -78,11 +74,11 @@ func newLearner(backend compute.Backend, s shape, lanes []lane, seed uint64) (*l
 			continue
 		}
 		zero := make([]float32, p.Shape.Size())
-		t := tensor{param: p}
+		t := learned.Tensor{Param: p}
 		for _, put := range []struct {
 			to   *compute.Buffer
 			from []float32
-		}{{&t.value, s.first(p, r)}, {&t.m, zero}, {&t.v, zero}} {
+		}{{&t.Value, s.first(p, r)}, {&t.M, zero}, {&t.V, zero}} {
 			if *put.to, err = nn.Upload(backend, put.from, p.Shape.Dimensions...); err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
 			}
@@ -123,7 +119,7 @@ func (s shape) first(p nn.Param, r *rand.Rand) []float32 {
 // parameters counts the values of the weights.
 func (l *learner) parameters() (n int) {
 	for _, t := range l.learned {
-		n += t.param.Shape.Size()
+		n += t.Param.Shape.Size()
 	}
 	return n
 }
@@ -156,7 +152,7 @@ func (l *learner) update(p *nn.Pass) []*graph.Node {
 	total := graph.ReduceAllSum(graph.Mul(losses, p.Input("weight", dtypes.Float32, losses.Shape().Dim(0))))
 	var learned []*graph.Node
 	for _, t := range l.learned {
-		learned = append(learned, p.Node(nn.Weight, t.param.Name))
+		learned = append(learned, p.Node(nn.Weight, t.Param.Name))
 	}
 	grads := graph.Gradient(total, learned...)
 	square := graph.ScalarZero(p.Graph, dtypes.Float32)
@@ -167,11 +163,11 @@ func (l *learner) update(p *nn.Pass) []*graph.Node {
 	scale := graph.Min(graph.ScalarOne(p.Graph, dtypes.Float32), graph.Div(graph.Scalar(p.Graph, dtypes.Float32, clip), graph.AddScalar(norm, 1e-6)))
 	outputs := []*graph.Node{losses, norm}
 	for i, t := range l.learned {
-		dims := t.param.Shape.Dimensions
-		m, v := p.Input("m:"+t.param.Name, dtypes.Float32, dims...), p.Input("v:"+t.param.Name, dtypes.Float32, dims...)
+		dims := t.Param.Shape.Dimensions
+		m, v := p.Input("m:"+t.Param.Name, dtypes.Float32, dims...), p.Input("v:"+t.Param.Name, dtypes.Float32, dims...)
 		g, value := graph.Mul(grads[i], scale), learned[i]
 		size := graph.MaxScalar(graph.Sqrt(graph.ReduceAllMean(graph.Square(value))), floor)
-		if l.muon && orthogonal(t.param) {
+		if l.muon && orthogonal(t.Param) {
 			by, next := muon(g, m)
 			outputs = append(outputs, graph.Sub(value, graph.Mul(graph.Mul(rate, size), by)), next, v)
 			continue
@@ -208,11 +204,11 @@ func (l *learner) learn(rows [][]example, rate float64) (losses []float32, norm 
 		dims := p.Shape.Dimensions
 		switch {
 		case p.Role == nn.Weight:
-			return l.learned[l.place[p.Name]].value, true, nil
+			return l.learned[l.place[p.Name]].Value, true, nil
 		case kind == "m":
-			return l.learned[l.place[name]].m, true, nil
+			return l.learned[l.place[name]].M, true, nil
 		case kind == "v":
-			return l.learned[l.place[name]].v, true, nil
+			return l.learned[l.place[name]].V, true, nil
 		case ints[p.Name] != nil:
 			buf, err = nn.Upload(l.backend, ints[p.Name], dims...)
 		case floats[p.Name] != nil:
@@ -236,7 +232,7 @@ func (l *learner) learn(rows [][]example, rate float64) (losses []float32, norm 
 	}
 	for i := range l.learned {
 		w := &l.learned[i]
-		w.value, w.m, w.v = out[2+3*i], out[3+3*i], out[4+3*i]
+		w.Value, w.M, w.V = out[2+3*i], out[3+3*i], out[4+3*i]
 	}
 	l.step++
 	return losses, float64(n[0]), nil

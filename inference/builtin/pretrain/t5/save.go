@@ -1,86 +1,26 @@
 package main
 
 import (
-	"errors"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-
-	"github.com/gomlx/compute"
 
 	"lorikeet/adapters/safetensors"
-	"lorikeet/inference"
+	"lorikeet/inference/builtin/pretrain/learned"
 	"lorikeet/inference/checkpoint"
-	"lorikeet/inference/nn"
 )
 
 // save writes everything that learns, so that the run can go on.
 func (l *learner) save(file string, seconds float64) error {
-	var out []safetensors.Out
-	for _, t := range l.learned {
-		for kind, b := range map[string]compute.Buffer{"value": t.value, "m": t.m, "v": t.v} {
-			v, err := nn.Download(b)
-			if err != nil {
-				return err
-			}
-			out = append(out, safetensors.Out{Name: kind + ":" + t.param.Name, DType: "F32", Shape: t.param.Shape.Dimensions, Data: v})
-		}
-	}
-	slices.SortFunc(out, func(a, b safetensors.Out) int { return strings.Compare(a.Name, b.Name) })
-	f, err := os.Create(file + ".part")
-	if err != nil {
-		return err
-	}
-	err = safetensors.Write(f, out, map[string]string{"step": strconv.Itoa(l.step), "seconds": strconv.FormatFloat(seconds, 'f', 1, 64)})
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file+".part", file)
+	return learned.Save(file, l.learned, l.step, seconds)
 }
 
 // load goes on from a saved run; false where there is none.
 func (l *learner) load(file string) (seconds float64, found bool, err error) {
-	f, err := os.Open(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, false, nil
+	step, seconds, found, err := learned.Load(l.backend, file, l.learned)
+	if found {
+		l.step = step
 	}
-	if err != nil {
-		return 0, false, err
-	}
-	defer f.Close()
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return 0, false, err
-	}
-	s, err := safetensors.Open(f, size)
-	if err != nil {
-		return 0, false, err
-	}
-	for i := range l.learned {
-		t := &l.learned[i]
-		for kind, to := range map[string]*compute.Buffer{"value": &t.value, "m": &t.m, "v": &t.v} {
-			v, err := s.Float32s(kind + ":" + t.param.Name)
-			if err != nil {
-				return 0, false, err
-			}
-			b, err := nn.Upload(l.backend, v, t.param.Shape.Dimensions...)
-			if err != nil {
-				return 0, false, err
-			}
-			if err := (*to).Finalize(); err != nil {
-				return 0, false, err
-			}
-			*to = b
-		}
-	}
-	if l.step, err = strconv.Atoi(s.Metadata()["step"]); err != nil {
-		return 0, false, err
-	}
-	seconds, err = strconv.ParseFloat(s.Metadata()["seconds"], 64)
-	return seconds, true, err
+	return seconds, found, err
 }
 
 // generation is generation_config.json.
@@ -100,15 +40,11 @@ func (l *learner) export(dir string) error {
 	}
 	var out []safetensors.Out
 	for _, t := range l.learned {
-		v, err := nn.Download(t.value)
+		tensor, err := t.Export(t.Param.Name)
 		if err != nil {
 			return err
 		}
-		dims := t.param.CheckpointDims()
-		if t.param.Transposed {
-			v = inference.Transpose(v, dims[1], dims[0])
-		}
-		out = append(out, safetensors.Out{Name: t.param.Name, DType: "BF16", Shape: dims, Data: v})
+		out = append(out, tensor)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(generation), 0o644); err != nil {
 		return err

@@ -1,0 +1,106 @@
+// Package learned keeps what the programs that pretrain the built-in models learn: on the
+// device, in a file to go on from, and as tensors of a Hugging Face checkpoint.
+package learned
+
+import (
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gomlx/compute"
+
+	"lorikeet/adapters/safetensors"
+	"lorikeet/inference"
+	"lorikeet/inference/nn"
+)
+
+// Tensor is a weight that learns, with its optimizer's two moments.
+type Tensor struct {
+	Param       nn.Param
+	Value, M, V compute.Buffer
+}
+
+// buffers are the three, by their names in a file.
+func (t *Tensor) buffers() map[string]*compute.Buffer {
+	return map[string]*compute.Buffer{"value": &t.Value, "m": &t.M, "v": &t.V}
+}
+
+// Save writes all of it, with the step and the time it took, so that a run can go on.
+func Save(file string, all []Tensor, step int, seconds float64) error {
+	var out []safetensors.Out
+	for i := range all {
+		t := &all[i]
+		for kind, b := range t.buffers() {
+			v, err := nn.Download(*b)
+			if err != nil {
+				return err
+			}
+			out = append(out, safetensors.Out{Name: kind + ":" + t.Param.Name, DType: "F32", Shape: t.Param.Shape.Dimensions, Data: v})
+		}
+	}
+	slices.SortFunc(out, func(a, b safetensors.Out) int { return strings.Compare(a.Name, b.Name) })
+	f, err := os.Create(file + ".part")
+	if err != nil {
+		return err
+	}
+	err = safetensors.Write(f, out, map[string]string{"step": strconv.Itoa(step), "seconds": strconv.FormatFloat(seconds, 'f', 1, 64)})
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(file+".part", file)
+}
+
+// Load puts a saved run back on the device; found is false where there is none.
+func Load(backend compute.Backend, file string, all []Tensor) (step int, seconds float64, found bool, err error) {
+	f, err := os.Open(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, 0, false, nil
+	}
+	if err != nil {
+		return 0, 0, false, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	s, err := safetensors.Open(f, size)
+	if err != nil {
+		return 0, 0, false, err
+	}
+	for i := range all {
+		t := &all[i]
+		for kind, to := range t.buffers() {
+			v, err := s.Float32s(kind + ":" + t.Param.Name)
+			if err != nil {
+				return 0, 0, false, err
+			}
+			b, err := nn.Upload(backend, v, t.Param.Shape.Dimensions...)
+			if err != nil {
+				return 0, 0, false, err
+			}
+			if err := (*to).Finalize(); err != nil {
+				return 0, 0, false, err
+			}
+			*to = b
+		}
+	}
+	if step, err = strconv.Atoi(s.Metadata()["step"]); err != nil {
+		return 0, 0, false, err
+	}
+	seconds, err = strconv.ParseFloat(s.Metadata()["seconds"], 64)
+	return step, seconds, true, err
+}
+
+// Export is the weight as a checkpoint has it under this name, in bfloat16.
+func (t *Tensor) Export(name string) (safetensors.Out, error) {
+	v, err := nn.Download(t.Value)
+	dims := t.Param.CheckpointDims()
+	if err == nil && t.Param.Transposed {
+		v = inference.Transpose(v, dims[1], dims[0])
+	}
+	return safetensors.Out{Name: name, DType: "BF16", Shape: dims, Data: v}, err
+}
