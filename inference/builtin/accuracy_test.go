@@ -38,12 +38,18 @@ const (
 	bar  = 0.78
 )
 
-// scores is a Reporter that keeps the evaluations.
-type scores struct{ last tuning.EvalData }
+// scores is a Reporter that keeps the first evaluation and the last.
+type scores struct {
+	any         bool
+	first, last tuning.EvalData
+}
 
 func (s *scores) Phase(string) {}
 func (s *scores) Event(_ string, data any) {
 	if e, ok := data.(tuning.EvalData); ok {
+		if !s.any {
+			s.any, s.first = true, e
+		}
 		s.last = e
 	}
 }
