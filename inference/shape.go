@@ -30,16 +30,17 @@ func (r room) size() int { return r.rows * (r.length + r.source + 64) }
 // graph is compiled for each.
 var rowSteps = []int{1, 8, 32}
 
-// upTo rounds the length of a room up: 64, 256, 1024 and so on, at most limit.
-func upTo(n, limit int) int { return stepped(n, 64, 4, limit) }
+// upTo rounds the length of a room up: 64, 128, 256 and so on, at most limit. Attention
+// reads all of it in every step.
+func upTo(n, limit int) int { return stepped(n, 64, limit) }
 
 // readable rounds the length of prompts that are read together up.
-func readable(n, limit int) int { return stepped(n, 32, 2, limit) }
+func readable(n, limit int) int { return stepped(n, 32, limit) }
 
-func stepped(n, first, times, limit int) int {
+func stepped(n, first, limit int) int {
 	l := first
 	for l < n {
-		l *= times
+		l *= 2
 	}
 	return min(l, limit)
 }
