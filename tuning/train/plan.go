@@ -192,10 +192,7 @@ func (p *Plan) warn(a *attempt) {
 	if rate := *a.spec.Hyperparameters.LearningRate; !a.recipe.lora && rate > 5e-4 {
 		add("learning_rate %g is high for a full fine-tune; 2e-5 to 1e-4 is usual", rate)
 	}
-	switch {
-	case a.base.Generates() && p.Rows < 20:
-		add("%d rows are few", p.Rows)
-	case !a.base.Generates() && p.Rows < 10*max(2, len(p.Labels)):
+	if !a.base.Generates() && p.Rows < 10*max(2, len(p.Labels)) { // data warns of few rows of the other kinds
 		add("%d rows for the labels %s are few", p.Rows, strings.Join(p.Labels, ", "))
 	}
 	if len(a.held) == 0 {
