@@ -31,6 +31,12 @@ type rig struct {
 
 func start(t *testing.T, backend compute.Backend, slots int, labels ...string) rig {
 	t.Helper()
+	return run(t, backend, slots, 100, inferencetest.BERT(t, labels...))
+}
+
+// run serves the folder of a tiny base.
+func run(t *testing.T, backend compute.Backend, slots, waiting int, dir string) rig {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	s, err := store.OpenDir(t.TempDir())
 	if err != nil {
@@ -41,15 +47,15 @@ func start(t *testing.T, backend compute.Backend, slots int, labels ...string) r
 		t.Fatal(err)
 	}
 	e := inference.New(inference.Options{Backend: backend, Registry: registry, Log: slog.New(slog.DiscardHandler), Slots: slots, MaxRank: 16,
-		MaxBatchTokens: 256, MaxWaiting: 100, HostBytes: 1 << 20, Variants: 1, Eager: true})
-	base := inferencetest.Base(t, "tiny", inferencetest.BERT(t, labels...))
+		MaxBatchTokens: 256, MaxWaiting: waiting, HostBytes: 1 << 20, Variants: 1, Eager: true})
+	base := inferencetest.Base(t, "tiny", dir)
 	if err := e.Load(ctx, base); err != nil {
 		t.Fatal(err)
 	}
 	e.Open()
-	var run sync.WaitGroup
-	run.Go(func() { _ = e.Run(ctx) })
-	t.Cleanup(func() { stop(); run.Wait(); _ = s.Close() })
+	var running sync.WaitGroup
+	running.Go(func() { _ = e.Run(ctx) })
+	t.Cleanup(func() { stop(); running.Wait(); _ = s.Close() })
 	return rig{e, registry, base}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
-	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/inference/device/devicetest"
 	"lorikeet/inference/inferencetest"
@@ -26,26 +24,7 @@ var writers = map[string]func(testing.TB) string{"llama": inferencetest.Llama, "
 // author is an engine that runs, with a tiny base that writes.
 func author(t *testing.T, backend compute.Backend, dir string) rig {
 	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	s, err := store.OpenDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	registry, err := adapters.OpenRegistry(ctx, s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := inference.New(inference.Options{Backend: backend, Registry: registry, Log: slog.New(slog.DiscardHandler), Slots: 8, MaxRank: 16,
-		MaxBatchTokens: 256, MaxWaiting: 50, HostBytes: 1 << 20, Variants: 1, Eager: true})
-	base := inferencetest.Base(t, "tiny", dir)
-	if err := e.Load(ctx, base); err != nil {
-		t.Fatal(err)
-	}
-	e.Open()
-	var run sync.WaitGroup
-	run.Go(func() { _ = e.Run(ctx) })
-	t.Cleanup(func() { stop(); run.Wait(); _ = s.Close() })
-	return rig{e, registry, base}
+	return run(t, backend, 8, 50, dir)
 }
 
 // ask is a request for n tokens.

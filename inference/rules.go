@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"lorikeet/adapters/invalid"
+	"lorikeet/inference/arch"
 )
 
 // rules are what a base says of the texts it writes, in generation_config.json, and
@@ -18,32 +19,16 @@ type rules struct {
 	banned [][]int32 // a sequence that must not be written: most are of one token, a Marian's padding
 }
 
-// idList is a number, a list of numbers or null.
-type idList []int32
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *idList) UnmarshalJSON(b []byte) error {
-	var one *int32
-	if err := json.Unmarshal(b, &one); err == nil {
-		*l = nil
-		if one != nil {
-			*l = idList{*one}
-		}
-		return nil
-	}
-	return json.Unmarshal(b, (*[]int32)(l))
-}
-
 // GenerationFile holds what a base says of the texts it writes.
 const GenerationFile = "generation_config.json"
 
 // readRules reads them. The tokenizer's end of text always ends one.
 func (b *Base) readRules(dir fs.FS) error {
 	var c struct {
-		Ends     idList    `json:"eos_token_id"`
-		Forced   idList    `json:"forced_eos_token_id"`
-		Bad      [][]int32 `json:"bad_words_ids"`
-		Suppress idList    `json:"suppress_tokens"`
+		Ends     arch.TokenIDs `json:"eos_token_id"`
+		Forced   arch.TokenIDs `json:"forced_eos_token_id"`
+		Bad      [][]int32     `json:"bad_words_ids"`
+		Suppress arch.TokenIDs `json:"suppress_tokens"`
 	}
 	if err := json.Unmarshal(b.model.Config(), &c); err != nil {
 		return fmt.Errorf("config.json: %w", err)

@@ -40,15 +40,15 @@ type Marian struct {
 	FinalNorm     bool     `json:"add_final_layer_norm"`
 	Pad           int32    `json:"pad_token_id"`
 	Start         int32    `json:"decoder_start_token_id"`
-	EOS           tokenIDs `json:"eos_token_id"`
-	ForcedEOS     tokenIDs `json:"forced_eos_token_id"`
+	EOS           TokenIDs `json:"eos_token_id"`
+	ForcedEOS     TokenIDs `json:"forced_eos_token_id"`
 }
 
 // marianEpsilon is PyTorch's default: it is not configured.
 const marianEpsilon = 1e-5
 
 func openMarian(config []byte) (Seq2Seq, error) {
-	m := Marian{Positions: 1024, Act: "gelu", Share: true, Tie: true, Drop: 0.1, EOS: tokenIDs{0}, ForcedEOS: tokenIDs{0}}
+	m := Marian{Positions: 1024, Act: "gelu", Share: true, Tie: true, Drop: 0.1, EOS: TokenIDs{0}, ForcedEOS: TokenIDs{0}}
 	if err := json.Unmarshal(config, &m); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}

@@ -145,16 +145,16 @@ func Settle(m Seq2Seq, tensors []string, same func(a, b string) (bool, error)) (
 // ownHead is the output layer where it is not tied.
 const ownHead = "lm_head.weight"
 
-// tokenIDs is a number, a list of numbers or null in config.json.
-type tokenIDs []int32
+// TokenIDs is a number, a list of numbers or null in config.json and generation_config.json.
+type TokenIDs []int32
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (t *tokenIDs) UnmarshalJSON(b []byte) error {
+func (t *TokenIDs) UnmarshalJSON(b []byte) error {
 	var one *int32
 	if err := json.Unmarshal(b, &one); err == nil {
 		*t = nil
 		if one != nil {
-			*t = tokenIDs{*one}
+			*t = TokenIDs{*one}
 		}
 		return nil
 	}

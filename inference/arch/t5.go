@@ -37,7 +37,7 @@ type T5 struct {
 	Positions     int      `json:"n_positions"`
 	Pad           int32    `json:"pad_token_id"`
 	Start         *int32   `json:"decoder_start_token_id"`
-	EOS           tokenIDs `json:"eos_token_id"`
+	EOS           TokenIDs `json:"eos_token_id"`
 
 	act   string
 	gated bool
@@ -49,7 +49,7 @@ type T5 struct {
 const maxDistance = 1 << 16
 
 func openT5(config []byte) (Seq2Seq, error) {
-	m := T5{Buckets: 32, MaxDistance: 128, Drop: 0.1, Epsilon: 1e-6, Positions: 512, EOS: tokenIDs{1}}
+	m := T5{Buckets: 32, MaxDistance: 128, Drop: 0.1, Epsilon: 1e-6, Positions: 512, EOS: TokenIDs{1}}
 	if err := json.Unmarshal(config, &m); err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
