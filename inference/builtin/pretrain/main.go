@@ -180,12 +180,12 @@ func (o options) at(done float64) float64 {
 }
 
 func (o options) train(ctx context.Context, st *student, t *teacher, tokenizer *text.Tokenizer, all []batch) error {
-	before, found, err := st.load(o.state())
+	before, found, err := st.Load(o.state())
 	if err != nil {
 		return err
 	}
 	if found {
-		fmt.Printf("resumed at step %d, %.0f s\n", st.step, before)
+		fmt.Printf("resumed at step %d, %.0f s\n", st.Steps, before)
 	}
 	start, saved := time.Now(), time.Now()
 	seconds := func() float64 { return before + time.Since(start).Seconds() }
@@ -194,13 +194,13 @@ func (o options) train(ctx context.Context, st *student, t *teacher, tokenizer *
 	var sum [4]float64
 	n := 0
 	for seconds() < o.minutes*60 && ctx.Err() == nil {
-		epoch := st.step / len(all)
-		if order == nil || st.step%len(all) == 0 {
+		epoch := st.Steps / len(all)
+		if order == nil || st.Steps%len(all) == 0 {
 			order = rand.New(rand.NewPCG(o.seed, uint64(epoch)+100)).Perm(len(all))
 		}
-		b := lessons{batch: all[order[st.step%len(all)]]}
+		b := lessons{batch: all[order[st.Steps%len(all)]]}
 		b.ids = pad(b.rows, b.length, func(e example) []int32 { return e.student }, tokenizer.PadID())
-		b.masked = b.mask(b.ids, maskID, rand.New(rand.NewPCG(o.seed, uint64(st.step)+1<<32)))
+		b.masked = b.mask(b.ids, maskID, rand.New(rand.NewPCG(o.seed, uint64(st.Steps)+1<<32)))
 		if b.words, b.text, err = t.answer(b.batch); err != nil {
 			return err
 		}
@@ -213,9 +213,9 @@ func (o options) train(ctx context.Context, st *student, t *teacher, tokenizer *
 		for i, v := range values {
 			sum[i] += v
 		}
-		if st.step%25 == 0 || st.step < 4 {
+		if st.Steps%25 == 0 || st.Steps < 4 {
 			k := float64(n)
-			line, err := json.Marshal(map[string]float64{"step": float64(st.step), "epoch": round(float64(st.step) / float64(len(all))), "seconds": round(seconds()),
+			line, err := json.Marshal(map[string]float64{"step": float64(st.Steps), "epoch": round(float64(st.Steps) / float64(len(all))), "seconds": round(seconds()),
 				"rate": rate, "words": round(sum[0] / k), "text": round(sum[1] / k), "masked": round(sum[2] / k), "norm": round(sum[3] / k)})
 			if err != nil {
 				return err
@@ -236,5 +236,5 @@ func (o options) train(ctx context.Context, st *student, t *teacher, tokenizer *
 func round(v float64) float64 { return math.Round(v*1e4) / 1e4 }
 
 func (o options) save(st *student, seconds float64) error {
-	return errors.Join(st.save(o.state(), seconds), st.export(o.model(), o.dropout))
+	return errors.Join(st.Save(o.state(), seconds), st.export(o.model(), o.dropout))
 }

@@ -2,15 +2,12 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"strings"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 
 	"lorikeet/adapters/safetensors"
@@ -20,31 +17,23 @@ import (
 	"lorikeet/inference/nn"
 )
 
-// AdamW's constants.
-const (
-	beta1 = 0.9
-	beta2 = 0.98 // steps are few: the moments must follow
-	tiny  = 1e-8
-	decay = 0.01
-	clip  = 1.0 // of the gradient's global norm
-)
+// decay is AdamW's, of matrices.
+const decay = 0.01
 
 // student is what learns, with AdamW's moments, all on the device.
 type student struct {
 	shape
+	*learned.Weights
 	backend  compute.Backend
 	teacher  int // its width
 	loss     weights
-	learned  []learned.Tensor
-	place    map[string]int
 	programs map[int]*nn.Program
-	step     int
 }
 
 // newStudent starts from the given weights, in the checkpoint's layout. What is not
 // among them starts at random.
 func newStudent(backend compute.Backend, s shape, teacher int, loss weights, first map[string][]float32, seed uint64) (*student, error) {
-	st := &student{shape: s, backend: backend, teacher: teacher, loss: loss, place: map[string]int{}, programs: map[int]*nn.Program{}}
+	st := &student{shape: s, Weights: learned.New(backend), backend: backend, teacher: teacher, loss: loss, programs: map[int]*nn.Program{}}
 	pass, _, err := nn.Build(backend, "layout", st.forward(2, 16))
 	if err != nil {
 		return nil, err
@@ -65,8 +54,7 @@ func newStudent(backend compute.Backend, s shape, teacher int, loss weights, fir
 		if p.Transposed {
 			v = inference.Transpose(v, dims[0], dims[1])
 		}
-		zero := make([]float32, len(v))
-		if err := st.add(p, v, zero, zero); err != nil {
+		if err := st.Add(p, v); err != nil {
 			return nil, err
 		}
 	}
@@ -88,22 +76,6 @@ func random(p nn.Param, dims []int, r *rand.Rand) []float32 {
 	return v
 }
 
-func (st *student) add(p nn.Param, value, m, v []float32) error {
-	t := learned.Tensor{Param: p}
-	for _, put := range []struct {
-		to   *compute.Buffer
-		from []float32
-	}{{&t.Value, value}, {&t.M, m}, {&t.V, v}} {
-		var err error
-		if *put.to, err = nn.Upload(st.backend, put.from, p.Shape.Dimensions...); err != nil {
-			return fmt.Errorf("%s: %w", p.Name, err)
-		}
-	}
-	st.place[p.Name] = len(st.learned)
-	st.learned = append(st.learned, t)
-	return nil
-}
-
 func (st *student) forward(rows, length int) func(*nn.Pass) []*graph.Node {
 	return func(p *nn.Pass) []*graph.Node {
 		total, _ := st.losses(p, rows, length, masks, st.teacher, st.loss)
@@ -112,38 +84,18 @@ func (st *student) forward(rows, length int) func(*nn.Pass) []*graph.Node {
 }
 
 // update is a whole step in one graph: losses, gradient, clipping and AdamW.
-// Outputs: the parts of the loss, then value, first and second moment of each weight.
+// Outputs: the parts of the loss, then those of [learned.Weights.Update].
 func (st *student) update(rows, length int) func(*nn.Pass) []*graph.Node {
 	return func(p *nn.Pass) []*graph.Node {
 		total, outputs := st.losses(p, rows, length, masks, st.teacher, st.loss)
-		scalar := func(name string) *graph.Node { return p.Input(name, dtypes.Float32) }
-		rate, one, two := scalar("rate"), scalar("correction1"), scalar("correction2")
-		var learned []*graph.Node
-		for _, t := range st.learned {
-			learned = append(learned, p.Node(nn.Weight, t.Param.Name))
-		}
-		grads := graph.Gradient(total, learned...)
-		square := graph.ScalarZero(p.Graph, dtypes.Float32)
-		for _, g := range grads {
-			square = graph.Add(square, graph.ReduceAllSum(graph.Square(g)))
-		}
-		norm := graph.Sqrt(square)
-		scale := graph.Min(graph.ScalarOne(p.Graph, dtypes.Float32), graph.Div(graph.Scalar(p.Graph, dtypes.Float32, clip), graph.AddScalar(norm, 1e-6)))
-		outputs = append(outputs, norm)
-		for i, t := range st.learned {
-			dims := t.Param.Shape.Dimensions
-			m, v := p.Input("m:"+t.Param.Name, dtypes.Float32, dims...), p.Input("v:"+t.Param.Name, dtypes.Float32, dims...)
-			g := graph.Mul(grads[i], scale)
-			value := learned[i]
-			if len(dims) > 1 {
-				value = graph.Sub(value, graph.Mul(graph.MulScalar(rate, decay), value))
+		return append(outputs, st.Update(p, total, func(c learned.Change) (value, m, v *graph.Node) {
+			by, m, v := c.Adam()
+			value = c.Value
+			if len(c.Param.Shape.Dimensions) > 1 {
+				value = graph.Sub(value, graph.Mul(graph.MulScalar(c.Rate, decay), value))
 			}
-			m = graph.Add(graph.MulScalar(m, beta1), graph.MulScalar(g, 1-beta1))
-			v = graph.Add(graph.MulScalar(v, beta2), graph.MulScalar(graph.Square(g), 1-beta2))
-			by := graph.Div(graph.Div(m, one), graph.AddScalar(graph.Sqrt(graph.Div(v, two)), tiny))
-			outputs = append(outputs, graph.Sub(value, graph.Mul(rate, by)), m, v)
-		}
-		return outputs
+			return graph.Sub(value, graph.Mul(c.Rate, by)), m, v
+		})...)
 	}
 }
 
@@ -164,66 +116,17 @@ func (st *student) learn(b lessons, rate float64) (values [4]float64, err error)
 		}
 		st.programs[b.length] = g
 	}
-	t := float64(st.step + 1)
-	scalars := map[string]float64{"rate": rate, "correction1": 1 - math.Pow(beta1, t), "correction2": 1 - math.Pow(beta2, t)}
 	of := func(e example) []int32 { return e.student }
-	ints := map[string][]int32{"ids": b.ids, "mask": present(b.rows, b.length, of),
-		"word": pad(b.rows, b.length, func(e example) []int32 { return e.studentWord }, -1), "masked": b.masked}
-	floats := map[string][]float32{"target.words": b.words, "target.text": b.text}
-	var held []compute.Buffer
-	out, err := g.Run(func(p nn.Param) (buf compute.Buffer, donate bool, err error) {
-		dims := p.Shape.Dimensions
-		kind, name, _ := strings.Cut(p.Name, ":")
-		switch {
-		case p.Role == nn.Weight:
-			return st.learned[st.place[p.Name]].Value, true, nil
-		case kind == "m" && name != "":
-			return st.learned[st.place[name]].M, true, nil
-		case kind == "v" && name != "":
-			return st.learned[st.place[name]].V, true, nil
-		case ints[p.Name] != nil:
-			buf, err = nn.Upload(st.backend, ints[p.Name], dims...)
-		case floats[p.Name] != nil:
-			buf, err = nn.Upload(st.backend, floats[p.Name], dims...)
-		default:
-			buf, err = nn.Upload(st.backend, []float32{float32(scalars[p.Name])}, dims...)
-		}
-		held = append(held, buf)
-		return buf, false, err
-	})
-	for _, h := range held {
-		err = errors.Join(err, h.Finalize())
-	}
+	out, err := st.Step(g, map[string][]int32{"ids": b.ids, "mask": present(b.rows, b.length, of),
+		"word": pad(b.rows, b.length, func(e example) []int32 { return e.studentWord }, -1), "masked": b.masked},
+		map[string][]float32{"target.words": b.words, "target.text": b.text}, rate)
 	if err != nil {
 		return values, err
 	}
 	for i := range values {
-		v, e := nn.Download(out[i])
-		if err = errors.Join(err, e, out[i].Finalize()); err != nil {
-			return values, err
-		}
-		values[i] = float64(v[0])
+		values[i] = float64(out[i][0])
 	}
-	for i := range st.learned {
-		w := &st.learned[i]
-		w.Value, w.M, w.V = out[4+3*i], out[5+3*i], out[6+3*i]
-	}
-	st.step++
 	return values, nil
-}
-
-// save writes everything that learns, so that the run can go on.
-func (st *student) save(file string, seconds float64) error {
-	return learned.Save(file, st.learned, st.step, seconds)
-}
-
-// load goes on from a saved run; false where there is none.
-func (st *student) load(file string) (seconds float64, found bool, err error) {
-	step, seconds, found, err := learned.Load(st.backend, file, st.learned)
-	if found {
-		st.step = step
-	}
-	return seconds, found, err
 }
 
 // export writes the model as a Hugging Face folder, in bfloat16: without the matrices
@@ -239,7 +142,7 @@ func (st *student) export(dir string, dropout float64) error {
 		return err
 	}
 	var out []safetensors.Out
-	for _, t := range st.learned {
+	for _, t := range st.Tensors {
 		name, ok := strings.CutPrefix(t.Param.Name, "bert.")
 		if !ok {
 			continue

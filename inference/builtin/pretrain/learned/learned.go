@@ -1,9 +1,11 @@
 // Package learned keeps what the programs that pretrain the built-in models learn: on the
-// device, in a file to go on from, and as tensors of a Hugging Face checkpoint.
+// device, in a file to go on from, and as tensors of a Hugging Face checkpoint. It makes
+// the steps, too.
 package learned
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -28,11 +30,51 @@ func (t *Tensor) buffers() map[string]*compute.Buffer {
 	return map[string]*compute.Buffer{"value": &t.Value, "m": &t.M, "v": &t.V}
 }
 
+// Weights are all that learns of a model, and the steps it has made.
+type Weights struct {
+	Tensors []Tensor
+	Steps   int
+
+	backend compute.Backend
+	place   map[string]int
+}
+
+// New has no weights yet.
+func New(backend compute.Backend) *Weights {
+	return &Weights{backend: backend, place: map[string]int{}}
+}
+
+// Add puts a weight on the device, in the graph's layout, with moments of zero.
+func (w *Weights) Add(p nn.Param, value []float32) error {
+	t := Tensor{Param: p}
+	zero := make([]float32, len(value))
+	for _, put := range []struct {
+		to   *compute.Buffer
+		from []float32
+	}{{&t.Value, value}, {&t.M, zero}, {&t.V, zero}} {
+		var err error
+		if *put.to, err = nn.Upload(w.backend, put.from, p.Shape.Dimensions...); err != nil {
+			return fmt.Errorf("%s: %w", p.Name, err)
+		}
+	}
+	w.place[p.Name] = len(w.Tensors)
+	w.Tensors = append(w.Tensors, t)
+	return nil
+}
+
+// Size counts the values of the weights.
+func (w *Weights) Size() (n int) {
+	for _, t := range w.Tensors {
+		n += t.Param.Shape.Size()
+	}
+	return n
+}
+
 // Save writes all of it, with the step and the time it took, so that a run can go on.
-func Save(file string, all []Tensor, step int, seconds float64) error {
+func (w *Weights) Save(file string, seconds float64) error {
 	var out []safetensors.Out
-	for i := range all {
-		t := &all[i]
+	for i := range w.Tensors {
+		t := &w.Tensors[i]
 		for kind, b := range t.buffers() {
 			v, err := nn.Download(*b)
 			if err != nil {
@@ -46,7 +88,7 @@ func Save(file string, all []Tensor, step int, seconds float64) error {
 	if err != nil {
 		return err
 	}
-	err = safetensors.Write(f, out, map[string]string{"step": strconv.Itoa(step), "seconds": strconv.FormatFloat(seconds, 'f', 1, 64)})
+	err = safetensors.Write(f, out, map[string]string{"step": strconv.Itoa(w.Steps), "seconds": strconv.FormatFloat(seconds, 'f', 1, 64)})
 	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
@@ -54,45 +96,45 @@ func Save(file string, all []Tensor, step int, seconds float64) error {
 }
 
 // Load puts a saved run back on the device; found is false where there is none.
-func Load(backend compute.Backend, file string, all []Tensor) (step int, seconds float64, found bool, err error) {
+func (w *Weights) Load(file string) (seconds float64, found bool, err error) {
 	f, err := os.Open(file)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, 0, false, nil
+		return 0, false, nil
 	}
 	if err != nil {
-		return 0, 0, false, err
+		return 0, false, err
 	}
 	defer f.Close()
 	size, err := f.Seek(0, io.SeekEnd)
 	if err != nil {
-		return 0, 0, false, err
+		return 0, false, err
 	}
 	s, err := safetensors.Open(f, size)
 	if err != nil {
-		return 0, 0, false, err
+		return 0, false, err
 	}
-	for i := range all {
-		t := &all[i]
+	for i := range w.Tensors {
+		t := &w.Tensors[i]
 		for kind, to := range t.buffers() {
 			v, err := s.Float32s(kind + ":" + t.Param.Name)
 			if err != nil {
-				return 0, 0, false, err
+				return 0, false, err
 			}
-			b, err := nn.Upload(backend, v, t.Param.Shape.Dimensions...)
+			b, err := nn.Upload(w.backend, v, t.Param.Shape.Dimensions...)
 			if err != nil {
-				return 0, 0, false, err
+				return 0, false, err
 			}
 			if err := (*to).Finalize(); err != nil {
-				return 0, 0, false, err
+				return 0, false, err
 			}
 			*to = b
 		}
 	}
-	if step, err = strconv.Atoi(s.Metadata()["step"]); err != nil {
-		return 0, 0, false, err
+	if w.Steps, err = strconv.Atoi(s.Metadata()["step"]); err != nil {
+		return 0, false, err
 	}
 	seconds, err = strconv.ParseFloat(s.Metadata()["seconds"], 64)
-	return step, seconds, true, err
+	return seconds, true, err
 }
 
 // Export is the weight as a checkpoint has it under this name, in bfloat16.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -17,14 +16,8 @@ import (
 	"lorikeet/inference/nn"
 )
 
-// The optimizer's constants.
-const (
-	beta1 = 0.9
-	beta2 = 0.98 // steps are few: the moments must follow
-	tiny  = 1e-8
-	clip  = 1.0  // of the gradient's global norm
-	floor = 1e-3 // of the root mean square of a weight
-)
+// floor is the least root mean square that a weight is taken to have.
+const floor = 1e-3
 
 // shape is the size of the model.
 type shape struct{ Vocab, Dim, Heads, HeadDim, FFN, Encoder, Decoder int }
@@ -44,13 +37,11 @@ func (s shape) config() ([]byte, error) {
 // learner is the model and its optimizer's moments, all on the device.
 type learner struct {
 	shape
+	*learned.Weights
 	arch    arch.Seq2Seq
 	backend compute.Backend
 	lanes   []lane
-	learned []learned.Tensor
-	place   map[string]int
 	program *nn.Program
-	step    int
 	muon    bool // for matrices, in place of AdamW
 }
 
@@ -63,7 +54,7 @@ func newLearner(backend compute.Backend, s shape, lanes []lane, seed uint64) (*l
 	if err != nil {
 		return nil, err
 	}
-	l := &learner{shape: s, arch: model, backend: backend, lanes: lanes, place: map[string]int{}}
+	l := &learner{shape: s, Weights: learned.New(backend), arch: model, backend: backend, lanes: lanes}
 	pass, _, err := nn.Build(backend, "layout", func(p *nn.Pass) []*graph.Node { return []*graph.Node{l.losses(p)} })
 	if err != nil {
 		return nil, err
@@ -73,18 +64,9 @@ func newLearner(backend compute.Backend, s shape, lanes []lane, seed uint64) (*l
 		if p.Role != nn.Weight {
 			continue
 		}
-		zero := make([]float32, p.Shape.Size())
-		t := learned.Tensor{Param: p}
-		for _, put := range []struct {
-			to   *compute.Buffer
-			from []float32
-		}{{&t.Value, s.first(p, r)}, {&t.M, zero}, {&t.V, zero}} {
-			if *put.to, err = nn.Upload(backend, put.from, p.Shape.Dimensions...); err != nil {
-				return nil, fmt.Errorf("%s: %w", p.Name, err)
-			}
+		if err := l.Add(p, s.first(p, r)); err != nil {
+			return nil, err
 		}
-		l.place[p.Name] = len(l.learned)
-		l.learned = append(l.learned, t)
 	}
 	return l, nil
 }
@@ -116,14 +98,6 @@ func (s shape) first(p nn.Param, r *rand.Rand) []float32 {
 	return v
 }
 
-// parameters counts the values of the weights.
-func (l *learner) parameters() (n int) {
-	for _, t := range l.learned {
-		n += t.Param.Shape.Size()
-	}
-	return n
-}
-
 // losses builds the loss of each row of all lanes, [rows].
 func (l *learner) losses(p *nn.Pass) *graph.Node {
 	var all []*graph.Node
@@ -144,40 +118,21 @@ func (l *learner) losses(p *nn.Pass) *graph.Node {
 // update is a whole step in one graph: losses, gradient, clipping and AdamW without
 // decay, where the step of a weight is relative to its root mean square, as in Adafactor
 // (Shazeer & Stern 2018): T5's embeddings are sixteen times as large as its matrices.
-// Outputs: the losses, the gradient's norm, then value, first and second moment of each.
+// Outputs: the losses, then those of [learned.Weights.Update].
 func (l *learner) update(p *nn.Pass) []*graph.Node {
 	losses := l.losses(p)
-	scalar := func(name string) *graph.Node { return p.Input(name, dtypes.Float32) }
-	rate, one, two := scalar("rate"), scalar("correction1"), scalar("correction2")
 	total := graph.ReduceAllSum(graph.Mul(losses, p.Input("weight", dtypes.Float32, losses.Shape().Dim(0))))
-	var learned []*graph.Node
-	for _, t := range l.learned {
-		learned = append(learned, p.Node(nn.Weight, t.Param.Name))
-	}
-	grads := graph.Gradient(total, learned...)
-	square := graph.ScalarZero(p.Graph, dtypes.Float32)
-	for _, g := range grads {
-		square = graph.Add(square, graph.ReduceAllSum(graph.Square(g)))
-	}
-	norm := graph.Sqrt(square)
-	scale := graph.Min(graph.ScalarOne(p.Graph, dtypes.Float32), graph.Div(graph.Scalar(p.Graph, dtypes.Float32, clip), graph.AddScalar(norm, 1e-6)))
-	outputs := []*graph.Node{losses, norm}
-	for i, t := range l.learned {
-		dims := t.Param.Shape.Dimensions
-		m, v := p.Input("m:"+t.Param.Name, dtypes.Float32, dims...), p.Input("v:"+t.Param.Name, dtypes.Float32, dims...)
-		g, value := graph.Mul(grads[i], scale), learned[i]
-		size := graph.MaxScalar(graph.Sqrt(graph.ReduceAllMean(graph.Square(value))), floor)
-		if l.muon && orthogonal(t.Param) {
-			by, next := muon(g, m)
-			outputs = append(outputs, graph.Sub(value, graph.Mul(graph.Mul(rate, size), by)), next, v)
-			continue
+	return append([]*graph.Node{losses}, l.Update(p, total, func(c learned.Change) (value, m, v *graph.Node) {
+		size := graph.MaxScalar(graph.Sqrt(graph.ReduceAllMean(graph.Square(c.Value))), floor)
+		var by *graph.Node
+		if l.muon && orthogonal(c.Param) {
+			by, m = muon(c.Gradient, c.M)
+			v = c.V
+		} else {
+			by, m, v = c.Adam()
 		}
-		m = graph.Add(graph.MulScalar(m, beta1), graph.MulScalar(g, 1-beta1))
-		v = graph.Add(graph.MulScalar(v, beta2), graph.MulScalar(graph.Square(g), 1-beta2))
-		by := graph.Div(graph.Div(m, one), graph.AddScalar(graph.Sqrt(graph.Div(v, two)), tiny))
-		outputs = append(outputs, graph.Sub(value, graph.Mul(graph.Mul(rate, size), by)), m, v)
-	}
-	return outputs
+		return graph.Sub(c.Value, graph.Mul(graph.Mul(c.Rate, size), by)), m, v
+	})...)
 }
 
 // compile makes the graph of a step.
@@ -188,8 +143,6 @@ func (l *learner) compile() (err error) {
 
 // learn makes one step and returns the loss of each row, and the gradient's norm.
 func (l *learner) learn(rows [][]example, rate float64) (losses []float32, norm float64, err error) {
-	t := float64(l.step + 1)
-	scalars := map[string]float64{"rate": rate, "correction1": 1 - math.Pow(beta1, t), "correction2": 1 - math.Pow(beta2, t)}
 	floats := map[string][]float32{"weight": weigh(rows, l.lanes)}
 	ints := map[string][]int32{}
 	for i, lane := range l.lanes {
@@ -198,44 +151,11 @@ func (l *learner) learn(rows [][]example, rate float64) (losses []float32, norm 
 			ints[fmt.Sprintf("%s:%d", name, i)] = v
 		}
 	}
-	var held []compute.Buffer
-	out, err := l.program.Run(func(p nn.Param) (buf compute.Buffer, donate bool, err error) {
-		kind, name, _ := strings.Cut(p.Name, ":")
-		dims := p.Shape.Dimensions
-		switch {
-		case p.Role == nn.Weight:
-			return l.learned[l.place[p.Name]].Value, true, nil
-		case kind == "m":
-			return l.learned[l.place[name]].M, true, nil
-		case kind == "v":
-			return l.learned[l.place[name]].V, true, nil
-		case ints[p.Name] != nil:
-			buf, err = nn.Upload(l.backend, ints[p.Name], dims...)
-		case floats[p.Name] != nil:
-			buf, err = nn.Upload(l.backend, floats[p.Name], dims...)
-		default:
-			buf, err = nn.Upload(l.backend, []float32{float32(scalars[p.Name])}, dims...)
-		}
-		held = append(held, buf)
-		return buf, false, err
-	})
-	for _, h := range held {
-		err = errors.Join(err, h.Finalize())
-	}
+	out, err := l.Step(l.program, ints, floats, rate)
 	if err != nil {
 		return nil, 0, err
 	}
-	losses, err = nn.Download(out[0])
-	n, e := nn.Download(out[1])
-	if err = errors.Join(err, e, out[0].Finalize(), out[1].Finalize()); err != nil {
-		return nil, 0, err
-	}
-	for i := range l.learned {
-		w := &l.learned[i]
-		w.Value, w.M, w.V = out[2+3*i], out[3+3*i], out[4+3*i]
-	}
-	l.step++
-	return losses, float64(n[0]), nil
+	return out[0], float64(out[1][0]), nil
 }
 
 // weigh gives the rows their weights: by the root of their length, so that an answer

@@ -93,7 +93,7 @@ func (o options) run(ctx context.Context) error {
 		return err
 	}
 	l.muon = o.muon
-	fmt.Printf("%d sentences, %d tokens in the vocabulary, %d parameters\n", len(sentences), o.size.Vocab, l.parameters())
+	fmt.Printf("%d sentences, %d tokens in the vocabulary, %d parameters\n", len(sentences), o.size.Vocab, l.Size())
 	return o.train(ctx, l, &source{maker: maker, tokenizer: tokenizer, sentences: sentences, spans: o.spans, seed: o.seed})
 }
 

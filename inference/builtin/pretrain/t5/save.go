@@ -5,23 +5,8 @@ import (
 	"path/filepath"
 
 	"lorikeet/adapters/safetensors"
-	"lorikeet/inference/builtin/pretrain/learned"
 	"lorikeet/inference/checkpoint"
 )
-
-// save writes everything that learns, so that the run can go on.
-func (l *learner) save(file string, seconds float64) error {
-	return learned.Save(file, l.learned, l.step, seconds)
-}
-
-// load goes on from a saved run; false where there is none.
-func (l *learner) load(file string) (seconds float64, found bool, err error) {
-	step, seconds, found, err := learned.Load(l.backend, file, l.learned)
-	if found {
-		l.step = step
-	}
-	return seconds, found, err
-}
 
 // generation is generation_config.json.
 const generation = `{
@@ -39,7 +24,7 @@ func (l *learner) export(dir string) error {
 		return err
 	}
 	var out []safetensors.Out
-	for _, t := range l.learned {
+	for _, t := range l.Tensors {
 		tensor, err := t.Export(t.Param.Name)
 		if err != nil {
 			return err

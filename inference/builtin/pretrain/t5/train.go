@@ -46,12 +46,12 @@ func (t *tally) add(rows [][]example, lanes []lane, losses []float32, norm float
 }
 
 func (o options) train(ctx context.Context, l *learner, s *source) error {
-	before, found, err := l.load(o.state())
+	before, found, err := l.Load(o.state())
 	if err != nil {
 		return err
 	}
 	if found {
-		fmt.Printf("resumed at step %d, %.0f s\n", l.step, before)
+		fmt.Printf("resumed at step %d, %.0f s\n", l.Steps, before)
 	}
 	lessons := make(chan [][]example, 2) // made while the device computes
 	ctx, stop := context.WithCancel(ctx)
@@ -64,7 +64,7 @@ func (o options) train(ctx context.Context, l *learner, s *source) error {
 				return
 			}
 		}
-	}(l.step)
+	}(l.Steps)
 	if err := l.compile(); err != nil {
 		return err
 	}
@@ -79,8 +79,8 @@ func (o options) train(ctx context.Context, l *learner, s *source) error {
 			return err
 		}
 		t.add(rows, l.lanes, losses, norm)
-		if l.step%50 == 0 || l.step == 1 {
-			if err := t.print(l.step, seconds(), rate); err != nil {
+		if l.Steps%50 == 0 || l.Steps == 1 {
+			if err := t.print(l.Steps, seconds(), rate); err != nil {
 				return err
 			}
 			t = tally{}
@@ -113,5 +113,5 @@ func round(v float64) float64 {
 }
 
 func (o options) save(l *learner, seconds float64) error {
-	return errors.Join(l.save(o.state(), seconds), l.export(o.model()))
+	return errors.Join(l.Save(o.state(), seconds), l.export(o.model()))
 }
