@@ -49,21 +49,6 @@ type Registry struct {
 	names map[string]*series
 }
 
-// series is everything known of one name.
-type series struct {
-	versions  map[int]Version
-	rollbacks map[int]rollback
-	deleted   map[int]bool
-	broken    map[int]error // versions whose record cannot be read: never served
-}
-
-// rollback makes Version current as long as no version above Newest exists.
-type rollback struct {
-	Version int       `json:"version"`
-	Newest  int       `json:"newest"`
-	Time    time.Time `json:"time"`
-}
-
 // OpenRegistry reads the records that the store holds.
 func OpenRegistry(ctx context.Context, s Store) (*Registry, error) {
 	r := &Registry{store: s, names: map[string]*series{}}
@@ -80,73 +65,6 @@ func CheckName(field, name string) error {
 	return nil
 }
 
-// Refresh takes in what other processes have changed.
-func (r *Registry) Refresh(ctx context.Context) error { return r.refresh(ctx, "adapters/") }
-
-func (r *Registry) refresh(ctx context.Context, under string) error {
-	keys, err := r.store.List(ctx, under)
-	if err != nil {
-		return fmt.Errorf("adapters: %w", err)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, k := range keys {
-		if err := r.learn(ctx, k); err != nil {
-			return fmt.Errorf("adapters: record %s: %w", k, err)
-		}
-	}
-	return nil
-}
-
-// learn reads one record unless it is known. mu is held.
-func (r *Registry) learn(ctx context.Context, k string) error {
-	part := strings.Split(k, "/")
-	if len(part) != 4 {
-		return nil
-	}
-	n, err := strconv.Atoi(part[3])
-	if err != nil {
-		return nil
-	}
-	s := r.series(part[1])
-	var broken error
-	switch part[2] {
-	case "versions":
-		broken, err = read(ctx, r.store, k, s.versions, n)
-	case "rollbacks":
-		broken, err = read(ctx, r.store, k, s.rollbacks, n)
-	case "deleted":
-		s.deleted[n] = true
-	}
-	if delete(s.broken, n); broken != nil && part[2] == "versions" {
-		s.broken[n] = broken
-	}
-	return err
-}
-
-// read reads one record. That its contents are damaged must not hide the others: it is
-// told apart from an error of the store.
-func read[V any](ctx context.Context, s Store, k string, into map[int]V, n int) (broken, err error) {
-	if _, known := into[n]; known {
-		return nil, nil
-	}
-	b, err := s.Get(ctx, k)
-	switch {
-	case errors.Is(err, store.ErrNotFound): // deleted since the listing
-		return nil, nil
-	case errors.Is(err, store.ErrCorrupt):
-		return err, nil
-	case err != nil:
-		return nil, err
-	}
-	var v V
-	if err := json.Unmarshal(b, &v); err != nil {
-		return fmt.Errorf("record %s: %w", k, err), nil
-	}
-	into[n] = v
-	return nil, nil
-}
-
 // Broken lists the damaged records of versions, which are not served.
 func (r *Registry) Broken() []error {
 	r.mu.RLock()
@@ -160,60 +78,6 @@ func (r *Registry) Broken() []error {
 	return errs
 }
 
-// series gives the entry of a name. mu is held.
-func (r *Registry) series(name string) *series {
-	s, ok := r.names[name]
-	if !ok {
-		s = &series{versions: map[int]Version{}, rollbacks: map[int]rollback{}, deleted: map[int]bool{}, broken: map[int]error{}}
-		r.names[name] = s
-	}
-	return s
-}
-
-// live lists the numbers of the versions that are not deleted.
-func (s *series) live() []int {
-	var n []int
-	for v := range s.versions {
-		if !s.deleted[v] {
-			n = append(n, v)
-		}
-	}
-	slices.Sort(n)
-	return n
-}
-
-// newest is the highest number ever used.
-func (s *series) newest() int {
-	n := 0
-	for v := range s.versions {
-		n = max(n, v)
-	}
-	for v := range s.deleted {
-		n = max(n, v)
-	}
-	for v := range s.broken {
-		n = max(n, v)
-	}
-	return n
-}
-
-// current is the version that the bare name means; 0: none is left.
-func (s *series) current() int {
-	live := s.live()
-	if len(live) == 0 {
-		return 0
-	}
-	top := live[len(live)-1]
-	if len(s.rollbacks) == 0 {
-		return top
-	}
-	last := s.rollbacks[slices.Max(slices.Collect(maps.Keys(s.rollbacks)))]
-	if top > last.Newest || !slices.Contains(live, last.Version) {
-		return top
-	}
-	return last.Version
-}
-
 // Resolve finds "name" (its current version) or "name@3".
 func (r *Registry) Resolve(ctx context.Context, ref string) (Version, error) {
 	name, number, err := parse(ref)
@@ -223,7 +87,7 @@ func (r *Registry) Resolve(ctx context.Context, ref string) (Version, error) {
 	if v, ok := r.lookup(name, number); ok {
 		return v, nil
 	}
-	if err := r.refresh(ctx, "adapters/"+name+"/"); err != nil {
+	if err := r.Refresh(ctx, name); err != nil {
 		return Version{}, err
 	}
 	if v, ok := r.lookup(name, number); ok {
@@ -268,7 +132,7 @@ func (r *Registry) lookup(name string, number int) (Version, bool) {
 		return Version{}, false
 	}
 	if number == 0 {
-		number = s.current()
+		number = s.current
 	}
 	v, ok := s.versions[number]
 	return v, ok && !s.deleted[number]
@@ -306,7 +170,7 @@ func (r *Registry) List(context.Context) []Summary {
 }
 
 func (s *series) summary(name string) Summary {
-	sum := Summary{Name: name, Current: s.current(), Versions: []Version{}}
+	sum := Summary{Name: name, Current: s.current, Versions: []Version{}}
 	for _, n := range s.live() {
 		sum.Versions = append(sum.Versions, s.versions[n])
 	}
@@ -350,7 +214,7 @@ func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {
 	if err := CheckName("name", v.Name); err != nil {
 		return v, err
 	}
-	if err := r.refresh(ctx, "adapters/"+v.Name+"/"); err != nil {
+	if err := r.Refresh(ctx, v.Name); err != nil {
 		return v, err
 	}
 	v.Digest = digest(v.Files)
@@ -410,7 +274,7 @@ func digest(files map[string]File) string {
 }
 
 func (r *Registry) changed(ctx context.Context, name string) error {
-	if err := r.refresh(ctx, "adapters/"+name+"/"); err != nil {
+	if err := r.Refresh(ctx, name); err != nil {
 		return err
 	}
 	if r.Changed != nil {
@@ -421,6 +285,10 @@ func (r *Registry) changed(ctx context.Context, name string) error {
 
 // Rollback makes an older version current, until a newer one is registered.
 func (r *Registry) Rollback(ctx context.Context, name string, number int) (Version, error) {
+	// A version that another process registered just before must not outlast this.
+	if err := r.Refresh(ctx, name); err != nil {
+		return Version{}, err
+	}
 	v, err := r.Resolve(ctx, fmt.Sprintf("%s@%d", name, number))
 	if err != nil {
 		return v, err
@@ -447,16 +315,19 @@ func (r *Registry) Rollback(ctx context.Context, name string, number int) (Versi
 // Delete removes a version for good, or all of a name with number 0. Requests in
 // flight end well: they hold what they need; the bytes are collected later.
 func (r *Registry) Delete(ctx context.Context, name string, number int) error {
-	if nameRule.MatchString(name) { // all versions are more than this process may know of
-		if err := r.refresh(ctx, "adapters/"+name+"/"); err != nil {
-			return err
-		}
+	if err := r.Refresh(ctx, name); err != nil { // all versions are more than this process may know of
+		return err
 	}
 	s, err := r.Get(ctx, name)
 	if err != nil {
 		return err
 	}
 	found := false
+	// The current one goes last: until the name is gone it means what it meant.
+	if i := slices.IndexFunc(s.Versions, func(v Version) bool { return v.Version == s.Current }); i >= 0 {
+		last := s.Versions[i]
+		s.Versions = append(slices.Delete(s.Versions, i, i+1), last)
+	}
 	for _, v := range s.Versions {
 		if number != 0 && v.Version != number {
 			continue

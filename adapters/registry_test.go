@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -250,4 +251,148 @@ func TestANameHasOneTenant(t *testing.T) {
 			}
 		}
 	})
+}
+
+// between calls back after the records of one kind were listed, before the next ones are.
+type between struct {
+	Store
+	after string
+	call  func()
+}
+
+// List does in pieces what the store does in one walk.
+func (b *between) List(ctx context.Context, prefix string) ([]string, error) {
+	name, ok := strings.CutPrefix(prefix, "adapters/")
+	if !ok || strings.Count(name, "/") != 1 {
+		return b.Store.List(ctx, prefix)
+	}
+	var all []string
+	for _, kind := range []string{"deleted", "rollbacks", "versions"} {
+		keys, err := b.Store.List(ctx, prefix+kind+"/")
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, keys...)
+		if kind == b.after && b.call != nil {
+			call := b.call
+			b.call = nil
+			call()
+		}
+	}
+	return all, nil
+}
+
+// What another process sees while a name changes is what it meant before or after.
+func TestNoVersionComesUpThatNeverWasCurrent(t *testing.T) {
+	for _, kind := range []string{"deleted", "rollbacks", "versions"} {
+		t.Run("a replacement while "+kind+" were just listed", func(t *testing.T) {
+			dir := t.TempDir()
+			r := openRegistry(t, dir)
+			for i := range 3 {
+				register(t, r, "imdb", fmt.Sprint(i))
+			}
+			other := openRegistry(t, dir)
+			other.store = &between{other.store, kind, func() {
+				register(t, r, "imdb", "new")
+				if err := r.Delete(t.Context(), "imdb", 3); err != nil {
+					t.Error(err)
+				}
+			}}
+			if err := other.Refresh(t.Context(), "imdb"); err != nil {
+				t.Fatal(err)
+			}
+			if got := current(t, other, "imdb"); got != 3 && got != 4 {
+				t.Errorf("current is %d, want 3 or 4", got)
+			}
+		})
+	}
+	t.Run("the deletion of a name that is rolled back", func(t *testing.T) {
+		dir := t.TempDir()
+		r := openRegistry(t, dir)
+		for i := range 3 {
+			register(t, r, "imdb", fmt.Sprint(i))
+		}
+		if _, err := r.Rollback(t.Context(), "imdb", 1); err != nil {
+			t.Fatal(err)
+		}
+		other := openRegistry(t, dir)
+		looked := 0
+		r.store = &creating{r.store, func() {
+			looked++
+			if err := other.Refresh(t.Context(), "imdb"); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := other.Resolve(t.Context(), "imdb"); err == nil && v.Version != 1 {
+				t.Errorf("after %d deletions current is %d, want 1 or none", looked, v.Version)
+			}
+		}}
+		if err := r.Delete(t.Context(), "imdb", 0); err != nil {
+			t.Fatal(err)
+		}
+		if looked != 3 {
+			t.Errorf("looked %d times", looked)
+		}
+	})
+}
+
+// creating calls back after each record that is created.
+type creating struct {
+	Store
+	call func()
+}
+
+func (c *creating) Create(ctx context.Context, key string, data []byte) error {
+	defer c.call()
+	return c.Store.Create(ctx, key, data)
+}
+
+func TestARollbackOutlastsWhatAnotherProcessRegisteredBefore(t *testing.T) {
+	dir := t.TempDir()
+	r := openRegistry(t, dir)
+	register(t, r, "imdb", "1")
+	other := openRegistry(t, dir)
+	register(t, r, "imdb", "2")
+	if _, err := other.Rollback(t.Context(), "imdb", 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Refresh(t.Context(), "imdb"); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*Registry{"here": r, "elsewhere": other} {
+		if got := current(t, r, "imdb"); got != 1 {
+			t.Errorf("%s current is %d, want 1", name, got)
+		}
+	}
+}
+
+// waiting holds up whoever reads a record.
+type waiting struct {
+	Store
+	reading, read chan struct{}
+}
+
+func (w *waiting) Get(ctx context.Context, key string) ([]byte, error) {
+	close(w.reading)
+	<-w.read
+	return w.Store.Get(ctx, key)
+}
+
+func TestNamesResolveWhileTheStoreIsRead(t *testing.T) {
+	dir := t.TempDir()
+	r := openRegistry(t, dir)
+	register(t, r, "imdb", "1")
+	other := openRegistry(t, dir)
+	register(t, r, "imdb", "2")
+	slow := &waiting{other.store, make(chan struct{}), make(chan struct{})}
+	other.store = slow
+	done := make(chan error, 1)
+	go func() { done <- other.Refresh(t.Context()) }()
+	<-slow.reading
+	if got := current(t, other, "imdb"); got != 1 { // deadlocks where the lock is held
+		t.Errorf("current is %d, want 1", got)
+	}
+	close(slow.read)
+	if err := <-done; err != nil || current(t, other, "imdb") != 2 {
+		t.Errorf("then it is %d, %v", current(t, other, "imdb"), err)
+	}
 }

@@ -29,6 +29,8 @@ type bank struct {
 	mu     sync.Mutex           // the owner writes, any goroutine may read
 	free   []int32              // slots that hold nothing
 	loaded map[string]*resident // by digest of the adapter
+	loads  int64                // adapters that were given slots
+	taken  int64                // adapters whose slots others were given
 }
 
 // resident is an adapter that has slots.
@@ -250,6 +252,7 @@ func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 			return false, nil
 		}
 		b.evict(victim)
+		b.taken++
 	}
 	n := len(b.free) - a.Pages
 	r := &resident{adapter: a, slots: append([]int32(nil), b.free[n:]...), used: b.clock(), hits: 1}
@@ -261,6 +264,7 @@ func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 		}
 	}
 	b.loaded[a.Ref.Digest] = r
+	b.loads++
 	return true, nil
 }
 

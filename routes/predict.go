@@ -107,7 +107,8 @@ type result struct {
 	Score   float32   `json:"score" example:"0.98"`
 	Scores  []score   `json:"scores"`
 	Logits  []float32 `json:"logits,omitempty"`
-	Adapter *string   `json:"adapter,omitempty" example:"imdb@3"` // only in a mixed batch
+	Adapter *string   `json:"adapter,omitempty" example:"imdb@3"`                                                                 // only in a mixed batch; left out: the bare base
+	Digest  string    `json:"digest,omitempty" example:"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"` // of the adapter, only in a mixed batch
 } // @name PredictionResult
 
 // score is one label with its probability (or, for regression, its value).
@@ -182,8 +183,7 @@ func (p predict) run(ctx context.Context, in predictRequest) (prediction, error)
 			return prediction{}, fmt.Errorf("input %d: %w", i, err)
 		}
 		if mixed && row.Adapter != nil {
-			name := row.Adapter.String()
-			r.Adapter = &name
+			r.Adapter, r.Digest = new(row.Adapter.String()), row.Adapter.Digest
 		}
 		out.Results[i] = r
 	}

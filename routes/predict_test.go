@@ -79,6 +79,12 @@ func TestPredictAnswers(t *testing.T) {
 		if p.Adapter != nil || *p.Results[0].Adapter != "imdb@2" || p.Results[1].Adapter != nil || *p.Results[2].Adapter != "imdb@1" {
 			t.Errorf("%s", a.body)
 		}
+		for i, ref := range []string{"imdb@2", "", "imdb@1"} {
+			v, _ := s.registry.Resolve(t.Context(), ref)
+			if p.Results[i].Digest != v.Digest {
+				t.Errorf("row %d has the digest %q, %s has %q", i, p.Results[i].Digest, ref, v.Digest)
+			}
+		}
 	})
 	t.Run("with the adapter of the header, which the body overrides", func(t *testing.T) {
 		s := s.on(t)

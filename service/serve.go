@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -201,18 +202,40 @@ func (p *parts) refresh(ctx context.Context) error {
 	var placing sync.WaitGroup
 	defer placing.Wait()
 	for {
-		name := ""
+		var names []string
 		select {
 		case <-ctx.Done():
 			return nil
-		case name = <-news:
+		case name := <-news:
+			names = changed(name, news)
 		case <-tick.C:
 		}
-		if err := p.registry.Refresh(ctx); err != nil && ctx.Err() == nil {
+		if err := p.registry.Refresh(ctx, names...); err != nil && ctx.Err() == nil {
 			p.log.Error("adapters not refreshed", "error", err)
 		}
-		if v, err := p.registry.Resolve(ctx, name); err == nil && v.Kind == adapters.KindVariant && p.place != nil {
-			placing.Go(func() { p.place(v) })
+		for _, name := range names {
+			if v, err := p.registry.Resolve(ctx, name); err == nil && v.Kind == adapters.KindVariant && p.place != nil {
+				placing.Go(func() { p.place(v) })
+			}
+		}
+	}
+}
+
+// changed takes the news that has come, each name once. Without a name everything is to
+// be looked at: when the queue says so, and when there was so much news that some may
+// have been dropped.
+func changed(name string, news <-chan string) []string {
+	names := []string{name}
+	for {
+		select {
+		case name = <-news:
+			names = append(names, name)
+		default:
+			if len(names) >= cap(news) || slices.Contains(names, "") {
+				return nil
+			}
+			slices.Sort(names)
+			return slices.Compact(names)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -325,4 +326,50 @@ func FuzzKey(f *testing.F) {
 			t.Fatalf("%q escaped: %v, %v", key, entries, err)
 		}
 	})
+}
+
+// stepped calls back whenever a listing asks whether it is to end: before each folder.
+type stepped struct {
+	context.Context
+	step func()
+}
+
+func (s stepped) Err() error {
+	s.step()
+	return s.Context.Err()
+}
+
+func TestAListingLooksIntoFoldersInOrder(t *testing.T) {
+	const folders = 12
+	for at := range folders {
+		d := openDir(t, t.TempDir())
+		create := func(folder int, record string) {
+			if err := d.Create(t.Context(), fmt.Sprintf("x/%02d/%s", folder, record), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range folders {
+			create(i*7%folders, "old")
+		}
+		steps := 0
+		keys, err := d.List(stepped{t.Context(), func() {
+			if steps++; steps == at+1 {
+				for i := range folders { // those of the last folder first
+					create(folders-1-i, "new")
+				}
+			}
+		}}, "x/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := false
+		for i := range folders {
+			switch has := slices.Contains(keys, fmt.Sprintf("x/%02d/new", i)); {
+			case has:
+				seen = true
+			case seen:
+				t.Errorf("step %d: the listing has a record of an earlier folder and none of folder %d, created before it", at, i)
+			}
+		}
+	}
 }

@@ -121,7 +121,9 @@ func missing(err error) bool {
 }
 
 // List returns the keys that begin with prefix, sorted bytewise. It is no snapshot:
-// a record created or deleted meanwhile may be in it or not.
+// a record created or deleted meanwhile may be in it or not. But folders are looked into
+// in order, as buckets are: with a record of "a/" all those of "b/" are in it that had
+// been created before that one.
 func (d *Dir) List(ctx context.Context, prefix string) ([]string, error) {
 	if err := checkPrefix(prefix); err != nil {
 		return nil, err
@@ -136,6 +138,7 @@ func (d *Dir) List(ctx context.Context, prefix string) ([]string, error) {
 		if err != nil {
 			return err
 		}
+		slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 		for _, e := range entries {
 			at := path.Join(folder, e.Name())
 			if !e.IsDir() {
