@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"lorikeet/tuning"
+	"lorikeet/tuning/queue/queuetest"
 )
 
 // way is how one process reaches Redis; it can be cut and slowed.
@@ -59,6 +60,8 @@ func (r *runner) harm(ctx context.Context, a act) {
 	defer victim.Unlock()
 	err := do(ctx)
 	switch {
+	case errors.Is(err, queuetest.ErrNoSkew):
+		r.note("%s: skipped: %v", a.what, err)
 	case errors.Is(err, errNoVictim):
 		r.note("%s: there is none to harm", a.what)
 	case err != nil && ctx.Err() == nil:
@@ -87,6 +90,16 @@ func (r *runner) aim(a act) (victim locker, do func(context.Context) error) {
 		return &w.mu, func(context.Context) error {
 			r.note("%s worker %d", a.what, w.n)
 			return w.signal(map[string]syscall.Signal{"kill": syscall.SIGKILL, "terminate": syscall.SIGTERM}[a.what])
+		}
+	case "clock":
+		return &w.mu, func(context.Context) error {
+			if r.skew != nil {
+				return r.skew
+			}
+			clock := clocks[a.who/len(r.workers)%len(clocks)]
+			r.note("kill worker %d; its next clock is %v", w.n, clock)
+			w.set(clock)
+			return w.signal(syscall.SIGKILL)
 		}
 	case "freeze":
 		return &w.mu, func(ctx context.Context) error {
@@ -117,6 +130,18 @@ func (r *runner) aim(a act) (victim locker, do func(context.Context) error) {
 	case "restart":
 		return &r.redisMu, func(ctx context.Context) error {
 			r.note("kill Redis, and start it empty after %v", a.long)
+			return for_(ctx, func() error { r.redis.Kill(); return nil }, r.redis.Start)
+		}
+	case "redis clock":
+		return &r.redisMu, func(ctx context.Context) error {
+			clock := clocks[a.who%len(clocks)]
+			if clock != nil {
+				if _, err := clock.Environ(); err != nil {
+					return err
+				}
+			}
+			r.note("kill Redis, and start it empty after %v with the clock %v", a.long, clock)
+			r.redis.Clock = clock
 			return for_(ctx, func() error { r.redis.Kill(); return nil }, r.redis.Start)
 		}
 	case "client pause":

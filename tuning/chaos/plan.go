@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"lorikeet/tuning/queue/queuetest"
 )
 
 // order is a job that is to be submitted.
@@ -48,9 +50,17 @@ var share = []struct {
 	{"slow", 2, 2},         // they have a latency of 300 ms
 	{"full", 2, 1},         // nothing can be written to the store
 	{"lost", 2, 1.5},       // some writes are done and said to have failed
+	{"clock", 3, 0},        // a worker killed and started again with a clock that is wrong, or right again
+	{"redis clock", 2, 1},  // the same of Redis, which loses all it holds
 	{"flip", 4, 0},         // a bit of a running job's newest checkpoint, then SIGKILL of its worker
 	{"cancel", 4, 0},       // twice at once
 	{"pause", 5, 1},        // then resume
+}
+
+// clocks are what wrong clocks there are: hours ahead or behind, as machines without a
+// network have them, and faster or slower than any real one is.
+var clocks = []*queuetest.Clock{
+	nil, {Ahead: 7 * time.Hour}, {Ahead: -30 * time.Hour}, {Rate: 1.3}, {Ahead: 2 * time.Hour, Rate: 0.8}, {Ahead: -400 * time.Hour, Rate: 1.2},
 }
 
 func kinds() []string {

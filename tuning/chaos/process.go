@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"lorikeet/tuning/queue"
+	"lorikeet/tuning/queue/queuetest"
 )
 
 // process is a worker process, which is started again whenever it ends, or as number 0
@@ -27,6 +28,7 @@ type process struct {
 	mu, way sync.Mutex // held while one harms the process, or its way to Redis
 
 	state sync.Mutex
+	clock *queuetest.Clock // that the next start gives it; nil: the right one
 	cmd   *exec.Cmd
 	over  bool // it is not started again
 	ended chan struct{}
@@ -51,7 +53,7 @@ func (p *process) start() error {
 	if p.n%2 == 0 {
 		class = "big"
 	}
-	text, err := json.Marshal(setup{Dir: p.r.c.dir, Redis: p.road.address(), N: p.n, Class: class, Slots: p.r.c.slots, Lease: p.r.c.lease})
+	text, err := json.Marshal(setup{Dir: p.r.c.dir, Redis: p.road.address(), N: p.n, Class: class, Slots: p.r.c.slots, Lease: p.r.c.lease, Clock: p.clock})
 	if err != nil {
 		return err
 	}
@@ -102,6 +104,13 @@ func (p *process) watch() {
 		}
 		time.Sleep(50 * time.Millisecond) // not in a circle, should it die at once
 	}
+}
+
+// set gives the process another clock from its next start on.
+func (p *process) set(clock *queuetest.Clock) {
+	p.state.Lock()
+	defer p.state.Unlock()
+	p.clock = clock
 }
 
 func (p *process) pid() int {

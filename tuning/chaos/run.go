@@ -47,6 +47,7 @@ type runner struct {
 	admin   *redis.Client // past all proxies
 	api     *process      // this process
 	workers []*process
+	skew    error          // why no process has a wrong clock; nil: it can have one
 	wg      sync.WaitGroup // of requests under way
 
 	redisMu, storeMu, jobMu sync.Mutex // held while one harms it
@@ -80,6 +81,7 @@ func run(ctx context.Context, c config) (rep report, err error) {
 	if r.plan, err = newPlan(c); err != nil {
 		return rep, err
 	}
+	r.skew = skewed()
 	fmt.Fprintf(c.out, "seed %d: %d jobs, %d faults in %v, %d workers with %d slots; again: go run ./tuning/chaos --seed %d --jobs %d --duration %v --workers %d --slots %d --faults %v --lease %v\n",
 		c.seed, len(r.plan.orders), len(r.plan.acts), c.duration, c.workers, c.slots, c.seed, c.jobs, c.duration, c.workers, c.slots, c.pace, c.lease)
 	stop, err := r.open(ctx)

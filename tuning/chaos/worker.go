@@ -34,6 +34,30 @@ type setup struct {
 	Class string
 	Slots int
 	Lease time.Duration
+	Clock *queuetest.Clock // nil: the right one
+}
+
+// wrong sets the clock that the process is to have.
+func (w setup) wrong() error {
+	if w.Clock == nil {
+		return nil
+	}
+	return w.Clock.Set()
+}
+
+// skewed reports [queuetest.ErrNoSkew] where no process can have a wrong clock, by trying
+// it on one.
+func skewed() error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self) //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), workerVariable+`={"Clock":{"Rate":2}}`)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %w: %s", queuetest.ErrNoSkew, err, out)
+	}
+	return nil
 }
 
 // Times of the jobs. A checkpoint comes every quarter of a second.
@@ -48,6 +72,12 @@ func workerProcess(text string) int {
 	var w setup
 	if err := json.Unmarshal([]byte(text), &w); err != nil {
 		return fail(err)
+	}
+	if err := w.wrong(); err != nil {
+		return fail(err)
+	}
+	if w.Dir == "" {
+		return 0 // it was only tried
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -153,6 +183,15 @@ func (w setup) trainer(log *slog.Logger) (tuning.Trainer, error) {
 
 // attemptProcess is the body of a child: it runs a job's counter, or dies of it.
 func attemptProcess() int {
+	var w setup
+	if err := json.Unmarshal([]byte(os.Getenv(workerVariable)), &w); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if err := w.wrong(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	return child.Serve(context.Background(), os.Stdin, os.Stdout, func(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
 		steps, _ := task.Spec.Metadata["steps"].(float64)
 		c := queuetest.Counter{Steps: int(steps), Every: every, Step: stepTime}

@@ -2,8 +2,10 @@ package queue
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"lorikeet/adapters/store"
@@ -27,16 +29,20 @@ func (q *Queue) Collect(ctx context.Context, keep func(digest string) bool, grac
 	if err != nil {
 		return c, fmt.Errorf("collect: %w", err)
 	}
+	now, err := q.storeTime(ctx)
+	if err != nil {
+		return c, fmt.Errorf("collect: %w", err)
+	}
 	for b, err := range q.store.Blobs(ctx) {
 		if err != nil {
 			return c, fmt.Errorf("collect: %w", err)
 		}
-		if used[b.Digest] || time.Since(b.ModTime) < grace || keep(b.Digest) {
+		if used[b.Digest] || b.Digest == clockDigest || now.Sub(b.ModTime) < grace || keep(b.Digest) {
 			continue
 		}
 		// Putting a blob that is there renews it: look again, as late as possible.
-		now, err := q.store.StatBlob(ctx, b.Digest)
-		if errors.Is(err, store.ErrNotFound) || err == nil && time.Since(now.ModTime) < grace {
+		again, err := q.store.StatBlob(ctx, b.Digest)
+		if errors.Is(err, store.ErrNotFound) || err == nil && now.Sub(again.ModTime) < grace {
 			continue
 		}
 		if err == nil {
@@ -49,6 +55,35 @@ func (q *Queue) Collect(ctx context.Context, keep func(digest string) bool, grac
 		c.Bytes += b.Size
 	}
 	return c, nil
+}
+
+// clockText is a blob that is put to learn the time.
+const clockText = "a store's clock: when this was put last is the time of its last collection\n"
+
+var clockDigest = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(clockText)))
+
+// storeTime is the time by the clock that tells when blobs were put. That of this process
+// may be hours ahead, and everything then look old.
+func (q *Queue) storeTime(ctx context.Context) (time.Time, error) {
+	digest, _, err := q.store.PutBlob(ctx, strings.NewReader(clockText))
+	if errors.Is(err, store.ErrNoSpace) {
+		// Collecting is what makes room. It is not earlier than the newest blob.
+		var newest time.Time
+		for b, err := range q.store.Blobs(ctx) {
+			if err != nil {
+				return newest, err
+			}
+			if b.ModTime.After(newest) {
+				newest = b.ModTime
+			}
+		}
+		return newest, nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	b, err := q.store.StatBlob(ctx, digest)
+	return b.ModTime, err
 }
 
 // referenced are the digests that jobs refer to. A job that cannot be read stops

@@ -11,8 +11,8 @@ import (
 
 // TestMain also is the worker process of the tests that kill one; see process_test.go.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("QUEUE_TEST_WORKER"); dir != "" {
-		os.Exit(workerProcess(dir))
+	if text := os.Getenv(workerVariable); text != "" {
+		os.Exit(workerProcess(text))
 	}
 	// Records are synced to disk one by one; in memory that costs nothing.
 	if dir, err := os.MkdirTemp("/dev/shm", "queue-test-"); err == nil {

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,6 +17,7 @@ import (
 
 	"lorikeet/adapters/store"
 	"lorikeet/tuning"
+	"lorikeet/tuning/queue/queuetest"
 )
 
 const (
@@ -24,31 +26,68 @@ const (
 	processStep  = 20 * time.Millisecond
 )
 
+// workerVariable holds a duty in the environment of a worker process.
+const workerVariable = "QUEUE_TEST_WORKER"
+
+// duty is what a worker process is told, as JSON in its environment.
+type duty struct {
+	Dir, Redis   string
+	Steps, Every int
+	Lease        time.Duration
+	Clock        *queuetest.Clock // nil: the right one
+	Collect      bool             // say how many blobs are collected, and exit
+}
+
 // workerProcess is the body of a worker in a process of its own.
-func workerProcess(dir string) int {
+func workerProcess(text string) int {
 	fail := func(err error) int { fmt.Fprintln(os.Stderr, err); return 1 }
+	var d duty
+	if err := json.Unmarshal([]byte(text), &d); err != nil {
+		return fail(err)
+	}
+	if d.Clock != nil {
+		if err := d.Clock.Set(); err != nil {
+			return fail(err)
+		}
+	}
+	if d.Dir == "" {
+		return 0
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	d, err := store.OpenDir(filepath.Join(dir, "store"))
+	records, err := store.OpenDir(filepath.Join(d.Dir, "store"))
 	if err != nil {
 		return fail(err)
 	}
-	defer d.Close()
-	rdb, err := Connect("redis://" + os.Getenv("QUEUE_TEST_REDIS"))
+	defer records.Close()
+	if d.Collect {
+		q, err := Open(ctx, Options{Store: records})
+		if err != nil {
+			return fail(err)
+		}
+		defer q.Close()
+		c, err := q.Collect(ctx, func(string) bool { return false }, 24*time.Hour)
+		if err != nil {
+			return fail(err)
+		}
+		fmt.Print(c.Blobs)
+		return 0
+	}
+	rdb, err := Connect("redis://" + d.Redis)
 	if err != nil {
 		return fail(err)
 	}
 	defer rdb.Close()
 	s := &site{step: processStep}
 	q, err := Open(ctx, Options{
-		Store: d, Redis: rdb, Lease: processLease, Poll: processPoll, RetryDelay: processPoll, Register: s.register,
+		Store: records, Redis: rdb, Lease: d.Lease, Poll: processPoll, RetryDelay: processPoll, Register: s.register,
 		Log: slog.New(slog.NewTextHandler(os.Stderr, nil)).With("pid", os.Getpid()),
 	})
 	if err != nil {
 		return fail(err)
 	}
 	defer q.Close()
-	w, err := NewWorker(q, WorkerOptions{Trainer: s.trainer(100, 10).on(&doorway{}), Dir: filepath.Join(dir, "scratch")})
+	w, err := NewWorker(q, WorkerOptions{Trainer: s.trainer(d.Steps, d.Every).on(&doorway{}), Dir: filepath.Join(d.Dir, "scratch")})
 	if err != nil {
 		return fail(err)
 	}
@@ -78,10 +117,23 @@ func realSite2(t *testing.T, r server) *site {
 	return &site{t: t, dir: t.TempDir(), redis: r, logs: newLogs(t), lease: processLease, poll: processPoll, step: processStep, slack: time.Second}
 }
 
-func (s *site) spawn(addr string) *exec.Cmd {
-	s.t.Helper()
+// command is this program with a duty.
+func command(t *testing.T, d duty) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(d)
+	must(t, err)
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "QUEUE_TEST_WORKER="+s.dir, "QUEUE_TEST_REDIS="+addr)
+	cmd.Env = append(os.Environ(), workerVariable+"="+string(text))
+	return cmd
+}
+
+func (s *site) spawn(addr string, change ...func(*duty)) *exec.Cmd {
+	s.t.Helper()
+	d := duty{Dir: s.dir, Redis: addr, Steps: 100, Every: 10, Lease: s.lease}
+	for _, f := range change {
+		f(&d)
+	}
+	cmd := command(s.t, d)
 	cmd.Stderr = s.logs
 	must(s.t, cmd.Start())
 	s.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })

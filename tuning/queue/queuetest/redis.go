@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"time"
 )
@@ -14,6 +15,8 @@ var ErrNoRedis = errors.New("missing redis-server")
 
 // Redis is a redis-server process that keeps nothing on disk.
 type Redis struct {
+	Clock *Clock // that the next start gives it; nil: the right one
+
 	dir  string
 	port int
 	args []string
@@ -42,6 +45,13 @@ func (r *Redis) Start() error {
 	}
 	args := append([]string{"--port", fmt.Sprint(r.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", r.dir}, r.args...)
 	r.cmd = exec.Command(path, args...) //nolint:gosec // found on the path
+	if r.Clock != nil {
+		env, err := r.Clock.Environ()
+		if err != nil {
+			return err
+		}
+		r.cmd.Env = append(os.Environ(), env...)
+	}
 	r.out.Reset()
 	r.cmd.Stdout = &r.out
 	if err := r.cmd.Start(); err != nil {
