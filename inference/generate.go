@@ -34,8 +34,12 @@ type Parameters struct {
 	TopP              float64 // 1: all
 	RepetitionPenalty float64
 	NoRepeatNgram     int // 0: off
+	PresencePenalty   float64
+	FrequencyPenalty  float64
+	Bias              map[int32]float64 // added to the scores of tokens
 	Stop              []string
 	Seed              *uint64
+	Logprobs          *Logprobs // nil: not asked for
 }
 
 // DefaultParameters are greedy search for 64 tokens.
@@ -117,6 +121,9 @@ func (d *draft) follow(emit func(string) error) (*ending, error) {
 			if p.end != nil {
 				return p.end, p.end.err
 			}
+			if p.token != nil {
+				d.token(*p.token)
+			}
 			if emit != nil && p.text != "" {
 				if err := emit(p.text); err != nil {
 					return nil, err
@@ -157,7 +164,7 @@ func (s *served) begin(ctx context.Context, ids []int32, p Parameters, a *Prepar
 	} else {
 		d.search = newWalk(&p, rules, before, d.most)
 	}
-	d.voice = newVoice(s.base.Text, p.Stop)
+	d.voice, d.token = newVoice(s.base.Text, p.Stop), p.teller(s.base.Text)
 	d.pieces = make(chan piece, d.most+4)
 	return d
 }
