@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -191,7 +192,7 @@ func (s *served) prompt(r GenerateRequest, a *Prepared) ([]int32, error) {
 	}
 	ids, cut := s.base.EncodePrompt(asked, s.promptLimit(r))
 	if cut && !r.Truncate {
-		return nil, invalid.Field("prompt", "is longer than the %d tokens that %s takes; shorten it or set truncate", s.promptLimit(r), s.name)
+		return nil, fmt.Errorf("%w: %w", ErrTooLong, invalid.Field("prompt", "is longer than the %d tokens that %s takes; shorten it or set truncate", s.promptLimit(r), s.name))
 	}
 	if len(ids) == 0 {
 		return nil, invalid.Field("prompt", "has no tokens: %s needs something to go on from", s.name)
