@@ -17,7 +17,7 @@ var never = float32(math.Inf(-1))
 // be looked at.
 func (p *Parameters) plain(r *rules) bool {
 	return p.NumBeams == 1 && !p.Sample && p.RepetitionPenalty == 1 && p.NoRepeatNgram == 0 && p.MinNewTokens == 0 &&
-		len(r.banned) == 0 && len(r.forced) == 0
+		len(r.banned) == 0 && len(r.forced) == 0 && p.Logprobs == nil && !p.discourages()
 }
 
 // adjust changes the scores of the next token, given all tokens so far, of which
@@ -36,6 +36,9 @@ func (p *Parameters) adjust(r *rules, scores []float32, tokens []int32, written,
 				scores[id] /= q
 			}
 		}
+	}
+	if p.discourages() {
+		p.discourage(scores, tokens[len(tokens)-written:])
 	}
 	if n := p.NoRepeatNgram; n > 0 && len(tokens)+1 >= n {
 		last := tokens[len(tokens)+1-n:]

@@ -19,6 +19,7 @@ type draft struct {
 	most    int // tokens it may have
 	since   time.Time
 	pieces  chan piece // has room for everything: the owner of the device never waits for a reader
+	token   func(TokenLogprob)
 
 	// Of the owner of the device.
 	rows    []int // of the batch, one for each candidate
@@ -31,8 +32,9 @@ type draft struct {
 
 // piece is a stretch of the text, or its end.
 type piece struct {
-	text string
-	end  *ending
+	text  string
+	token *TokenLogprob // of the token that the text became certain with
+	end   *ending
 }
 
 // ending is how a text came out.
@@ -62,8 +64,8 @@ func (d *draft) tell() (stopped bool) {
 	tokens, _ := d.search.result()
 	for ; d.told < len(tokens); d.told++ {
 		s, over := d.voice.push(tokens[d.told])
-		if s != "" {
-			d.pieces <- piece{text: s}
+		if p := (piece{text: s, token: d.logprob(d.told)}); s != "" || p.token != nil {
+			d.pieces <- p
 		}
 		if over {
 			d.told++

@@ -21,6 +21,7 @@ var (
 	ErrUnknownModel = errors.New("no such model")
 	ErrNoHead       = errors.New("no classification head")
 	ErrWrongBase    = errors.New("the adapter was made for another base")
+	ErrTooLong      = errors.New("the prompt is too long")
 	ErrBusy         = errors.New("too many requests are waiting")
 	ErrLoading      = errors.New("the model is still loading")
 	ErrFull         = errors.New("every slot is pinned")

@@ -2,6 +2,7 @@ package inference
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -34,8 +35,12 @@ type Parameters struct {
 	TopP              float64 // 1: all
 	RepetitionPenalty float64
 	NoRepeatNgram     int // 0: off
+	PresencePenalty   float64
+	FrequencyPenalty  float64
+	Bias              map[int32]float64 // added to the scores of tokens
 	Stop              []string
 	Seed              *uint64
+	Logprobs          *Logprobs // nil: not asked for
 }
 
 // DefaultParameters are greedy search for 64 tokens.
@@ -117,6 +122,9 @@ func (d *draft) follow(emit func(string) error) (*ending, error) {
 			if p.end != nil {
 				return p.end, p.end.err
 			}
+			if p.token != nil {
+				d.token(*p.token)
+			}
 			if emit != nil && p.text != "" {
 				if err := emit(p.text); err != nil {
 					return nil, err
@@ -157,7 +165,7 @@ func (s *served) begin(ctx context.Context, ids []int32, p Parameters, a *Prepar
 	} else {
 		d.search = newWalk(&p, rules, before, d.most)
 	}
-	d.voice = newVoice(s.base.Text, p.Stop)
+	d.voice, d.token = newVoice(s.base.Text, p.Stop), p.teller(s.base.Text)
 	d.pieces = make(chan piece, d.most+4)
 	return d
 }
@@ -184,7 +192,7 @@ func (s *served) prompt(r GenerateRequest, a *Prepared) ([]int32, error) {
 	}
 	ids, cut := s.base.EncodePrompt(asked, s.promptLimit(r))
 	if cut && !r.Truncate {
-		return nil, invalid.Field("prompt", "is longer than the %d tokens that %s takes; shorten it or set truncate", s.promptLimit(r), s.name)
+		return nil, fmt.Errorf("%w: %w", ErrTooLong, invalid.Field("prompt", "is longer than the %d tokens that %s takes; shorten it or set truncate", s.promptLimit(r), s.name))
 	}
 	if len(ids) == 0 {
 		return nil, invalid.Field("prompt", "has no tokens: %s needs something to go on from", s.name)

@@ -30,6 +30,7 @@ type walk struct {
 	start   int     // of them were there before
 	stopped bool
 	random  *rand.Rand
+	said    []TokenLogprob // of the tokens written, where they are asked for
 }
 
 func newWalk(p *Parameters, r *rules, before []int32, most int) *walk {
@@ -46,8 +47,12 @@ func newWalk(p *Parameters, r *rules, before []int32, most int) *walk {
 
 func (w *walk) next(s said) (tokens, from []int32, over bool) {
 	token := s.best[0]
+	var logprob func(token int32) TokenLogprob
 	if !w.plain(w.rules) {
 		scores := s.scores[0]
+		if w.Logprobs != nil {
+			logprob = scored(scores, w.Logprobs.Top)
+		}
 		w.adjust(w.rules, scores, w.tokens, w.written(), w.most)
 		if w.Sample {
 			token = w.draw(scores, w.random)
@@ -62,6 +67,9 @@ func (w *walk) next(s said) (tokens, from []int32, over bool) {
 		}
 	}
 	w.tokens = append(w.tokens, token)
+	if logprob != nil {
+		w.said = append(w.said, logprob(token))
+	}
 	return []int32{token}, []int32{0}, w.written() >= w.most
 }
 

@@ -77,6 +77,7 @@ var failures = []failure{
 	{errDraining, http.StatusServiceUnavailable, "draining", "Shutting down", ""},
 
 	{inference.ErrUnknownModel, http.StatusNotFound, "model_not_found", "Model not found", "model"},
+	{inference.ErrTooLong, http.StatusUnprocessableEntity, "context_length_exceeded", "Prompt too long", "prompt"},
 	{inference.ErrNoHead, http.StatusUnprocessableEntity, "no_head", "Model has no head", "adapter"},
 	{inference.ErrWrongBase, http.StatusUnprocessableEntity, "wrong_base", "Adapter of another base", "adapter"},
 	{inference.ErrBusy, http.StatusServiceUnavailable, "busy", "Too busy", ""},
@@ -141,8 +142,22 @@ type problemError struct {
 	Code    string `json:"code" example:"adapter_not_found"`
 } // @name ProblemError
 
+// openaiError is an error of a route below /v1. What is wrong with a request is a 400 in
+// OpenAI's API, which its clients raise as BadRequestError; elsewhere it is a 422.
+type openaiError struct{ error }
+
+func (e openaiError) Unwrap() error { return e.error }
+
 // classify finds the row for err.
 func classify(err error) failure {
+	f := failureOf(err)
+	if e := (openaiError{}); f.status == http.StatusUnprocessableEntity && errors.As(err, &e) {
+		f.status = http.StatusBadRequest
+	}
+	return f
+}
+
+func failureOf(err error) failure {
 	for _, f := range failures {
 		if errors.Is(err, f.err) {
 			return f

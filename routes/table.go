@@ -44,7 +44,7 @@ func (h *Handler) operations(o Options) []operation {
 
 		ok, created, accepted, empty, found = http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent, http.StatusFound
 	)
-	return []operation{
+	return append([]operation{
 		{post, "/predict", handle(p.run), ok, predicts, false},
 		{post, "/generate", handle(g.run), ok, predicts, false},
 		{get, "/models", handle(s.models), ok, predicts, false},
@@ -91,5 +91,5 @@ func (h *Handler) operations(o Options) []operation {
 		{get, "/info", handle(s.about), ok, predicts, false},
 		{get, "/openapi.json", handle(s.document), ok, open, false},
 		{get, "/docs", handle(s.docs), ok, open, false},
-	}
+	}, h.openai(o)...)
 }

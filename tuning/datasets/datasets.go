@@ -254,6 +254,7 @@ func (s *Service) Digests(ctx context.Context) (map[string]bool, error) {
 	used := map[string]bool{}
 	for _, d := range all {
 		used[d.Canonical] = true
+		used[d.Digest] = true // of the upload, where it was kept
 	}
 	return used, nil
 }

@@ -25,6 +25,9 @@ type Collected struct {
 // than it takes from putting a blob to writing the record that names it: a day.
 func (q *Queue) Collect(ctx context.Context, keep func(digest string) bool, grace time.Duration) (Collected, error) {
 	var c Collected
+	if err := q.forgetSendings(ctx); err != nil {
+		return c, fmt.Errorf("collect: %w", err)
+	}
 	used, err := q.referenced(ctx)
 	if err != nil {
 		return c, fmt.Errorf("collect: %w", err)
