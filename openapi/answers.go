@@ -29,6 +29,7 @@ var failures = map[string][]int{
 	"pinAdapter":           {503},
 	"readyz":               {503},
 	"metrics":              {503}, // when too many scrape at once
+	"dashboardFile":        {304},
 	"getAdapterFile":       {206, 304, 412, 416},
 }
 
@@ -143,7 +144,14 @@ func content(op *openapi3.Operation) {
 			"text/plain":                   openapi3.NewMediaType().WithSchemaRef(text("")),
 			"application/openmetrics-text": openapi3.NewMediaType().WithSchemaRef(text("")),
 		}
-	case "docs":
+	case "dashboardFile":
+		ok.Value.Content = openapi3.Content{
+			"text/javascript": openapi3.NewMediaType().WithSchemaRef(text("")),
+			"text/css":        openapi3.NewMediaType().WithSchemaRef(text("")),
+			"image/svg+xml":   openapi3.NewMediaType().WithSchemaRef(text("")),
+		}
+		header(ok.Value, "ETag", "the digest of the file")
+	case "docs", "home":
 		ok.Value.Content = openapi3.Content{"text/html": openapi3.NewMediaType().WithSchemaRef(text(""))}
 	}
 }

@@ -191,17 +191,6 @@ func (s self) docs(context.Context, none) (static, error) {
 	return static{kind: "text/html; charset=utf-8", body: openapi.Page(), policy: openapi.PagePolicy()}, nil
 }
 
-// home leads browsers to the documentation.
-//
-//	@Summary		Home
-//	@Description	Leads to the documentation.
-//	@ID				home
-//	@Tags			service
-//	@Success		302	"to /docs"
-//	@Failure		default	{object}	Problem
-//	@Router			/ [get]
-func (s self) home(context.Context, none) (redirect, error) { return "/docs", nil }
-
 // metrics is Prometheus' own handler.
 //
 //	@Summary		Metrics

@@ -42,7 +42,7 @@ func (h *Handler) operations(o Options) []operation {
 	const (
 		get, post, del = http.MethodGet, http.MethodPost, http.MethodDelete
 
-		ok, created, accepted, empty, found = http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent, http.StatusFound
+		ok, created, accepted, empty = http.StatusOK, http.StatusCreated, http.StatusAccepted, http.StatusNoContent
 	)
 	return append([]operation{
 		{post, "/predict", handle(p.run), ok, predicts, false},
@@ -52,6 +52,7 @@ func (h *Handler) operations(o Options) []operation {
 		{post, "/tune/full", handle(t.full), accepted, tunes, false},
 		{post, "/tune/lora", handle(t.lora), accepted, tunes, false},
 		{post, "/tune/instruction", handle(t.instruction), accepted, tunes, false},
+		{get, "/tune/queue", handle(j.state), ok, tunes, false},
 		{get, "/tune/jobs", handle(j.list), ok, tunes, false},
 		{get, "/tune/jobs/{id}", handle(j.get), ok, tunes, true},
 		{post, "/tune/jobs/{id}/cancel", handle(j.cancel), ok, tunes, false},
@@ -84,7 +85,8 @@ func (h *Handler) operations(o Options) []operation {
 		{post, "/keys", handle(k.create), created, admin, false},
 		{del, "/keys/{id}", handle(k.revoke), empty, admin, false},
 
-		{get, "/", handle(s.home), found, open, false},
+		{get, "/", handle(s.home), ok, open, false},
+		{get, "/dashboard/{file}", handle(s.dashboardFile), ok, open, false},
 		{get, "/livez", handle(s.live), ok, open, false},
 		{get, "/readyz", handle(s.readiness), ok, open, false},
 		{get, "/metrics", handle(s.metrics), ok, measures, false},
