@@ -10,6 +10,7 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/inference/arch"
+	"lorikeet/inference/text"
 )
 
 // Input is a text, or a pair of them.
@@ -201,9 +202,14 @@ func (e *Engine) items(ctx context.Context, model *served, r Request, names []st
 	items := make([]*item, len(r.Inputs))
 	limit := model.base.Facts().MaxLength
 	var errs []error
+	var enc text.Encoding
 	now := time.Now()
 	for i, in := range r.Inputs {
-		enc := model.base.Text.Encode(in.Text, in.Pair, limit)
+		if i > 0 && in == r.Inputs[i-1] { // the same text for the next adapter
+			enc = items[i-1].tokens
+		} else {
+			enc = model.base.Text.Encode(in.Text, in.Pair, limit)
+		}
 		if enc.Truncated && !r.Truncate {
 			errs = append(errs, invalid.Field(fmt.Sprintf("inputs[%d]", i), "is longer than the %d tokens that %s takes; shorten it or set truncate", limit, model.name))
 		}

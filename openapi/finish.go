@@ -127,6 +127,7 @@ func polymorphic(doc *openapi3.T) error {
 		{"PredictRequest", "inputs", oneOf("one text, a list of texts, or a list of objects; a list of two strings is two texts, not a pair",
 			text("one text"), atLeastOne(listOf(oneOf("", text("one text"), ref("Input")), "one result comes back for each")))},
 		{"PredictRequest", "adapters", listOf(nullable(text("")), "one for each input, null for the bare base; excludes adapter")},
+		{"PredictRequest", "fan_out", atLeastOne(listOf(nullable(text("")), "every one of these answers every input, null being the bare base; excludes adapter and adapters"))},
 		{"GenerateRequest", "messages", atLeastOne(listOf(ref("Turn"), "a conversation: a system message perhaps, then user and assistant in turn; the user's comes last"))},
 		{"GenerationParameters", "stop", oneOf("the text ends before these", stopString(), stopStrings())},
 		{"RowSource", "rows", listOf(rawRow, "the rows themselves")},

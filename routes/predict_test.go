@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"lorikeet/adapters/invalid"
 	"lorikeet/inference"
 	"lorikeet/inference/arch"
 )
@@ -290,6 +291,60 @@ func FuzzPredict(f *testing.F) {
 		request, err := p.request(t.Context(), in)
 		if err == nil && (len(request.Inputs) == 0 || request.Adapters != nil && len(request.Adapters) != len(request.Inputs)) {
 			t.Fatalf("%q was taken as %+v", data, request)
+		}
+	})
+}
+
+func TestFanOut(t *testing.T) {
+	s := newService(t, nil)
+	s.register("imdb")
+	s.register("topic")
+	s.register("topic")
+	var p prediction
+	s.want(200, "POST", "/predict", `{"model":"bert","fan_out":["imdb",null,"topic@1"],"inputs":["a",{"text":"b","text_pair":"c"}]}`, "X-Adapter", "topic").into(&p)
+	var got []string
+	for _, r := range p.Results {
+		name := "base"
+		if r.Adapter != nil {
+			name = *r.Adapter
+		}
+		got = append(got, fmt.Sprint(*r.Input, " ", name))
+	}
+	if want := []string{"0 imdb@1", "0 base", "0 topic@1", "1 imdb@1", "1 base", "1 topic@1"}; !slices.Equal(got, want) || p.Adapter != nil {
+		t.Errorf("results %q, want %q", got, want)
+	}
+	asked := s.engine.asked[0]
+	if !slices.Equal(asked.Adapters, []string{"imdb", "", "topic@1", "imdb", "", "topic@1"}) || asked.Inputs[0] != asked.Inputs[2] || asked.Inputs[5].Text != "b" {
+		t.Errorf("asked the engine for %+v", asked)
+	}
+	for name, c := range map[string]struct {
+		status int
+		fields []string
+		body   string
+	}{
+		"an empty list":           {422, []string{"fan_out"}, `{"inputs":"a","fan_out":[]}`},
+		"beside adapter":          {422, []string{"fan_out"}, `{"inputs":"a","fan_out":["imdb"],"adapter":"imdb"}`},
+		"beside adapters":         {422, []string{"fan_out"}, `{"inputs":"a","fan_out":["imdb"],"adapters":["imdb"]}`},
+		"names that are none":     {422, []string{"fan_out[1]"}, `{"inputs":"a","fan_out":["imdb","Topic"]}`},
+		"too many answers":        {422, []string{"fan_out"}, `{"inputs":["a","b","c"],"fan_out":["imdb","topic",null]}`},
+		"too many adapters alone": {422, []string{"inputs", "fan_out"}, `{"inputs":[],"fan_out":[null,null,null,null,null,null,null,null,null]}`},
+		"an unknown adapter":      {404, []string{"adapter"}, `{"inputs":"a","fan_out":["imdb","nope"]}`},
+		"a list with a number":    {422, []string{"fan_out[0]"}, `{"inputs":"a","fan_out":[1]}`},
+	} {
+		t.Run("refuses "+name, func(t *testing.T) {
+			s := s.on(t)
+			if p := s.want(c.status, "POST", "/predict", c.body).problem(); !slices.Equal(p.fields(), c.fields) {
+				t.Errorf("fields %q, want %q: %s", p.fields(), c.fields, p.Detail)
+			}
+		})
+	}
+	t.Run("blames what the caller sent", func(t *testing.T) {
+		s := s.on(t)
+		s.engine.fail = errors.Join(invalid.Field("inputs[2]", "is too long"), invalid.Field("inputs[3]", "is too long"), invalid.Field("adapters[3]", "is no adapter"))
+		defer func() { s.engine.fail = nil }()
+		p := s.want(422, "POST", "/predict", `{"inputs":["a","b"],"fan_out":["imdb","topic"]}`).problem()
+		if want := []string{"inputs[1]", "fan_out[1]"}; !slices.Equal(p.fields(), want) {
+			t.Errorf("fields %q, want %q", p.fields(), want)
 		}
 	})
 }

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"testing"
+
+	"lorikeet/inference/inferencetest"
+)
+
+// tour is a service with one tiny base that is ready to be asked, and two adapters
+// brought along.
+func tour(t *testing.T) (c client, dir string) {
+	t.Helper()
+	dir = inferencetest.BERT(t, "negative", "positive")
+	c, _ = launch(t, "--base", "tiny="+dir, "--data", t.TempDir())
+	base := inferencetest.Base(t, "tiny", dir)
+	for seed, name := range []string{"mine", "yours"} {
+		config, weights := inferencetest.Adapter(t, base, uint64(seed)+1, 4, "x", "y", "z")
+		c.upload(201, "/adapters", map[string]string{"name": name}, map[string][]byte{"adapter_config.json": config, "adapter_model.safetensors": weights})
+	}
+	return c, dir
+}
+
+// results are the results of a prediction.
+func results(t *testing.T, answer map[string]any) []map[string]any {
+	t.Helper()
+	list, _ := answer["results"].([]any)
+	out := make([]map[string]any, len(list))
+	for i := range list {
+		out[i] = list[i].(map[string]any)
+	}
+	return out
+}
+
+// TestBeyond goes through what no other server has, as a user would with curl.
+func TestBeyond(t *testing.T) {
+	c, _ := tour(t)
+	t.Run("one text asks many adapters", func(t *testing.T) {
+		c := client{t, c.url}
+		all := results(t, c.call(200, "POST", "/predict", map[string]any{"inputs": "the movie was great", "fan_out": []any{"mine", "yours", nil}}))
+		for i, name := range []any{"mine@1", "yours@1", nil} {
+			if all[i]["adapter"] != name || all[i]["input"] != 0.0 {
+				t.Errorf("result %d is %v, want %v's", i, all[i], name)
+			}
+		}
+		if all[0]["score"] == all[1]["score"] {
+			t.Error("two adapters give one score")
+		}
+	})
+}
