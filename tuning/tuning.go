@@ -21,6 +21,9 @@ const (
 	Instruction Kind = "instruction"
 )
 
+// Kinds are all of them.
+var Kinds = []Kind{Full, LoRA, Instruction}
+
 // Spec is the body of POST /tune/{kind}, defaults filled in by [Spec.Normalize].
 type Spec struct {
 	Kind            Kind             `json:"kind"`

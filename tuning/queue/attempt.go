@@ -54,6 +54,7 @@ func (w *Worker) attempt(c claim, s *state, dir string) *attempt {
 // run makes the attempt and records what came of it. The end of ctx is the worker's:
 // the job is then handed back.
 func (a *attempt) run(ctx context.Context) {
+	began := time.Now()
 	base := context.WithoutCancel(ctx)
 	a.ctx, a.cancel = context.WithCancelCause(base)
 	defer a.cancel(nil)
@@ -65,7 +66,7 @@ func (a *attempt) run(ctx context.Context) {
 	leaving := context.AfterFunc(ctx, func() { a.ask("the worker goes away") })
 
 	outcome, err := a.train()
-	a.finish(base, outcome, err)
+	a.q.meters.over(a, a.finish(base, outcome, err), began)
 
 	leaving()
 	letGo()
@@ -159,8 +160,8 @@ func (a *attempt) judge(ctx context.Context, s *state) error {
 	return why
 }
 
-// finish records what came of the attempt and gives the lease back.
-func (a *attempt) finish(ctx context.Context, outcome tuning.Outcome, err error) {
+// finish records what came of the attempt, gives the lease back and says how it ended.
+func (a *attempt) finish(ctx context.Context, outcome tuning.Outcome, err error) string {
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
 	if err == nil {
@@ -176,19 +177,24 @@ func (a *attempt) finish(ctx context.Context, outcome tuning.Outcome, err error)
 		a.log.Info("attempt is discarded", "why", cause)
 		a.report.close(ctx)
 		a.w.release(ctx, a.claim, 0, errors.Is(cause, errDecided))
+		return attemptDiscarded
 	case err == nil:
 		a.log.Info("job succeeded", "steps", outcome.Steps)
+		return attemptSucceeded
 	case errors.Is(cause, errGrace):
 		a.handBack(ctx, endRecord{How: endStopped, Error: jobError(errGrace)}, 0)
+		return attemptStopped
 	case errors.Is(err, tuning.ErrStopped) && a.isAsked():
 		a.handBack(ctx, endRecord{How: endStopped}, 0)
+		return attemptStopped
 	case invalid.Is(err):
 		a.log.Info("job failed", "error", err)
 		a.fail(ctx, jobError(err))
-	default:
-		a.log.Warn("attempt failed", "error", err)
-		a.again(ctx, jobError(err))
+		return attemptFailed
 	}
+	a.log.Warn("attempt failed", "error", err)
+	a.again(ctx, jobError(err))
+	return attemptRetried
 }
 
 // finishTime bounds the recording of an outcome; uploads have no bound but the lease.

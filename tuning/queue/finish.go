@@ -46,6 +46,7 @@ func (q *Queue) decide(ctx context.Context, s *state, f finalRecord) (won bool, 
 		}
 	}
 	s.final = &f
+	q.meters.decided(s)
 	if f.History != "" {
 		q.dropPieces(ctx, s)
 	}
