@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"lorikeet/adapters"
@@ -32,6 +33,7 @@ type parts struct {
 	shelf    *shelf
 	store    recordStore
 	metrics  *prometheus.Registry
+	traces   trace.TracerProvider // nil: nothing is traced
 	registry *adapters.Registry
 	queue    *queue.Queue
 	place    func(adapters.Version) // puts a new variant on the device; nil where nothing is served
@@ -45,7 +47,21 @@ func open(ctx context.Context, c *config) (*parts, error) {
 	}
 	p := &parts{log: c.logger(), metrics: newRegistry()}
 	c.print(p.log)
-	var err error
+	spans, err := traces(ctx, os.Getenv, p.log)
+	if err != nil {
+		return nil, err
+	}
+	if spans != nil {
+		p.traces = spans
+		p.close = append(p.close, func() error {
+			ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer stop()
+			if err := spans.Shutdown(ctx); err != nil {
+				p.log.Warn("the last traces are lost", "error", err)
+			}
+			return nil
+		})
+	}
 	if p.shelf, err = newShelf(c, p.log); err != nil {
 		return nil, err
 	}
@@ -133,7 +149,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	handler, err := routes.New(routes.Options{Engine: engine, Adapters: p.registry, Sources: newFolders(c, p.shelf),
 		Jobs: p.queue, Datasets: rows, Access: guard, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
 		Info: routes.Info{Name: "lorikeet", Version: version(), Go: goVersion(), GoMLX: moduleVersion("github.com/gomlx/gomlx"),
-			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Metrics: p.metrics, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
+			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Metrics: p.metrics, Tracing: p.traces, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
 	if err != nil {
 		return err
 	}
@@ -303,6 +319,11 @@ func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Devic
 // register makes what a job trained available. The queue calls it, perhaps twice; the
 // registry makes one version of a job.
 func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, error) {
+	if p.traces != nil {
+		var span trace.Span
+		ctx, span = p.traces.Tracer(scopeName).Start(f.Trace.Continue(ctx), "register")
+		defer span.End()
+	}
 	v := adapters.Version{Ref: adapters.Ref{Name: f.Job.Name}, Kind: adapters.KindAdapter, Base: f.Job.Model,
 		Files: map[string]adapters.File{}, Labels: f.Labels, Template: f.Template, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID,
 		Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}

@@ -63,6 +63,9 @@ func (p *parts) work(ctx context.Context, c *config, backend string) error {
 		}
 		return exec.Command(self, args...) //nolint:gosec // this program itself; nothing a caller sends is in args
 	}})
+	if p.traces != nil {
+		attempts = tracedTrainer(p.traces.Tracer(scopeName), attempts)
+	}
 	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers,
 		Jobs: c.jobs, Idle: c.idle})
 	if err != nil {

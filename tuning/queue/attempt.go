@@ -43,10 +43,14 @@ type attempt struct {
 }
 
 func (w *Worker) attempt(c claim, s *state, dir string) *attempt {
+	log := w.q.log.With("job", s.id, "attempt", s.attempts, "worker", w.id)
+	if id := s.spec.Trace.ID(); id != "" {
+		log = log.With("trace_id", id)
+	}
 	return &attempt{
 		q: w.q, w: w, claim: c, s: s, n: s.attempts,
 		dir:  filepath.Join(dir, fmt.Sprintf("%s-%d", s.id, s.attempts)),
-		log:  w.q.log.With("job", s.id, "attempt", s.attempts, "worker", w.id),
+		log:  log,
 		stop: make(chan struct{}),
 	}
 }
