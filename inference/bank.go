@@ -25,6 +25,7 @@ type bank struct {
 	size    int
 	tensors map[string]*stack
 	clock   func() time.Time
+	meters  *meters
 
 	mu     sync.Mutex           // the owner writes, any goroutine may read
 	free   []int32              // slots that hold nothing
@@ -241,8 +242,11 @@ func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 	if r, ok := b.loaded[a.Ref.Digest]; ok {
 		r.used = b.clock()
 		r.hits++
+		b.meters.looked(tierDevice, true)
 		return true, nil
 	}
+	b.meters.looked(tierDevice, false)
+	start := time.Now()
 	for len(b.free) < a.Pages {
 		victim := b.oldest(wanted)
 		if victim == nil {
@@ -253,6 +257,7 @@ func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 		}
 		b.evict(victim)
 		b.taken++
+		b.meters.evict(tierDevice)
 	}
 	n := len(b.free) - a.Pages
 	r := &resident{adapter: a, slots: append([]int32(nil), b.free[n:]...), used: b.clock(), hits: 1}
@@ -265,6 +270,7 @@ func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 	}
 	b.loaded[a.Ref.Digest] = r
 	b.loads++
+	b.meters.loaded(tierHost, start)
 	return true, nil
 }
 

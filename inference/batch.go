@@ -16,10 +16,10 @@ import (
 // goroutine.
 func (e *Engine) execute(batch []*item) {
 	start := time.Now()
-	batch, rows, err := e.attempt(batch)
+	batch, rows, device, err := e.attempt(batch)
 	ran := time.Since(start)
 	for i, it := range batch {
-		r := result{index: it.index, err: err, queued: start.Sub(it.since), ran: ran}
+		r := result{index: it.index, err: err, queued: start.Sub(it.since), ran: ran, device: device, batch: len(batch)}
 		if err == nil {
 			r.logits, r.err = rows[i], finite(it, rows[i])
 		}
@@ -43,7 +43,7 @@ func finite(it *item, logits []float32) error {
 
 // attempt seats and runs what it can of a batch. A panic is an error of this batch
 // and of nothing else: the process has other callers.
-func (e *Engine) attempt(batch []*item) (seated []*item, rows [][]float32, err error) {
+func (e *Engine) attempt(batch []*item) (seated []*item, rows [][]float32, device time.Duration, err error) {
 	seated = batch
 	defer func() {
 		if p := recover(); p != nil {
@@ -52,10 +52,11 @@ func (e *Engine) attempt(batch []*item) (seated []*item, rows [][]float32, err e
 	}()
 	seated, adapters, err := e.seat(batch)
 	if err != nil || len(seated) == 0 {
-		return seated, nil, err
+		return seated, nil, 0, err
 	}
+	start := time.Now()
 	rows, err = e.forward(seated, adapters)
-	return seated, rows, err
+	return seated, rows, time.Since(start), err
 }
 
 // seat makes the adapters of a batch resident. Texts whose adapter finds no free
@@ -141,6 +142,7 @@ func (e *Engine) forward(batch []*item, adapters []*Prepared) ([][]float32, erro
 		return nil, err
 	}
 	e.count(batch, c)
+	e.meters.batch(len(batch), len(adapters))
 	width := len(values) / c.batch
 	rows := make([][]float32, len(batch))
 	for i, it := range batch {

@@ -65,6 +65,7 @@ type Engine struct {
 	turn    int64
 	ready   atomic.Pointer[string] // nil: ready; else what is going on
 	stats   stats
+	meters  *meters
 }
 
 // served is a model on the device.
@@ -89,7 +90,8 @@ type served struct {
 // New makes an engine; bases are added with Load, and nothing is answered before Run.
 func New(o Options) *Engine {
 	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), pen: newPen(), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}), dropped: make(chan struct{}, 1),
-		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, scripts: map[string]*scripts{}, host: newHostCache(o.HostBytes)}
+		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, scripts: map[string]*scripts{}, host: newHostCache(o.HostBytes), meters: newMeters()}
+	e.host.meters = e.meters
 	e.loading("starting")
 	return e
 }
@@ -189,6 +191,7 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 	s := &served{name: name, base: b, weights: weights}
 	if slots > 0 {
 		s.bank = newBank(e.Backend, b, slots)
+		s.bank.meters = e.meters
 	}
 	sig, err := b.signature()
 	if err != nil {

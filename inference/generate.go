@@ -61,6 +61,7 @@ type Generated struct {
 	Queue        time.Duration // waited for a place in the batch
 	First        time.Duration // from the call to the first token
 	Inference    time.Duration // from the place in the batch to the end
+	Tokenize     time.Duration // making the prompt and its tokens, before all that
 }
 
 // Why a text ended.
@@ -91,14 +92,17 @@ func (e *Engine) Generate(ctx context.Context, r GenerateRequest, emit func(text
 	if err != nil {
 		return Generated{}, err
 	}
+	start := time.Now()
 	d, err := model.draft(ctx, r, prepared[names[0]])
 	if err != nil {
 		return Generated{}, err
 	}
+	tokenize := time.Since(start)
+	e.meters.tokenize.Observe(tokenize.Seconds())
 	if err := model.writer.push(d); err != nil {
 		return Generated{}, err
 	}
-	g := Generated{Model: model.name, InputTokens: len(d.prompt)}
+	g := Generated{Model: model.name, InputTokens: len(d.prompt), Tokenize: tokenize}
 	if variant != nil && model.version != nil {
 		g.Model, g.Variant = variant.Base, &variant.Ref
 	}

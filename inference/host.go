@@ -3,6 +3,7 @@ package inference
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // hostCache keeps prepared adapters in memory, the least recently used going first
@@ -11,6 +12,7 @@ import (
 type hostCache struct {
 	limit   int64
 	reading flight[*Prepared]
+	meters  *meters
 
 	mu    sync.Mutex
 	held  map[string]*cached // by base and digest
@@ -30,15 +32,19 @@ func newHostCache(limit int64) *hostCache {
 // get gives the adapter with this digest, reading it with load if it is not held; of
 // callers at the same time one reads and all wait for it.
 func (h *hostCache) get(ctx context.Context, digest string, load func() (*Prepared, error)) (*Prepared, error) {
-	if a := h.find(digest); a != nil {
+	a := h.find(digest)
+	h.meters.looked(tierHost, a != nil)
+	if a != nil {
 		return a, nil
 	}
 	return h.reading.do(ctx, digest, func() (*Prepared, error) {
 		if a := h.find(digest); a != nil {
 			return a, nil
 		}
+		start := time.Now()
 		a, err := load()
 		if err == nil {
+			h.meters.loaded(tierDisk, start)
 			h.add(digest, a)
 		}
 		return a, err
@@ -71,6 +77,7 @@ func (h *hostCache) add(digest string, a *Prepared) {
 			}
 		}
 		h.remove(oldest)
+		h.meters.evict(tierHost)
 	}
 }
 

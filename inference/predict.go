@@ -44,6 +44,9 @@ type Answer struct {
 	InputTokens int
 	Queue       time.Duration // the longest that a text waited for its batch
 	Inference   time.Duration // the longest that its batch ran
+	Tokenize    time.Duration // making tokens of all texts
+	Device      time.Duration // the part of Inference that the device took
+	Batch       int           // texts in the largest of its batches, those of others too
 }
 
 // Predict scores texts. Each input may name its own adapter: they share batches.
@@ -72,11 +75,15 @@ func (e *Engine) Predict(ctx context.Context, r Request) (Answer, error) {
 		answer.Model, answer.Variant = variant.Base, &variant.Ref
 	}
 	answers := make(chan result, len(r.Inputs))
+	start := time.Now()
 	items, err := e.items(ctx, model, r, names, prepared, answers)
 	if err != nil {
 		return Answer{}, err
 	}
+	answer.Tokenize = time.Since(start)
+	e.meters.tokenize.Observe(answer.Tokenize.Seconds())
 	for i, it := range items {
+		it.since = time.Now()
 		answer.Rows[i] = e.row(model, it)
 		answer.InputTokens += len(it.tokens.IDs)
 	}
@@ -91,6 +98,7 @@ func (e *Engine) Predict(ctx context.Context, r Request) (Answer, error) {
 			}
 			answer.Rows[a.index].Logits = a.logits
 			answer.Queue, answer.Inference = max(answer.Queue, a.queued), max(answer.Inference, a.ran)
+			answer.Device, answer.Batch = max(answer.Device, a.device), max(answer.Batch, a.batch)
 		case <-ctx.Done():
 			return Answer{}, ctx.Err()
 		}
@@ -203,7 +211,6 @@ func (e *Engine) items(ctx context.Context, model *served, r Request, names []st
 	limit := model.base.Facts().MaxLength
 	var errs []error
 	var enc text.Encoding
-	now := time.Now()
 	for i, in := range r.Inputs {
 		if i > 0 && in == r.Inputs[i-1] { // the same text for the next adapter
 			enc = items[i-1].tokens
@@ -214,7 +221,7 @@ func (e *Engine) items(ctx context.Context, model *served, r Request, names []st
 			errs = append(errs, invalid.Field(fmt.Sprintf("inputs[%d]", i), "is longer than the %d tokens that %s takes; shorten it or set truncate", limit, model.name))
 		}
 		items[i] = &item{ctx: ctx, model: model, tokens: enc, adapter: prepared[names[i]],
-			since: now, index: i, answer: answers}
+			index: i, answer: answers}
 	}
 	return items, errors.Join(errs...)
 }

@@ -24,7 +24,9 @@ type result struct {
 	index  int
 	logits []float32
 	queued time.Duration
-	ran    time.Duration
+	ran    time.Duration // seating the adapters and the device
+	device time.Duration // the device alone
+	batch  int           // texts in the batch
 	err    error
 }
 

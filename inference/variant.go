@@ -73,6 +73,7 @@ func (e *Engine) trim() {
 			return
 		}
 		e.drop(oldest)
+		e.meters.evict(tierDevice)
 	}
 }
 

@@ -39,5 +39,5 @@ func (h *Handler) audit(o operation, r *http.Request, out any, err error) {
 			attrs = append(attrs, a)
 		}
 	}
-	h.log.LogAttrs(r.Context(), slog.LevelInfo, "audit", attrs...)
+	h.log.LogAttrs(r.Context(), slog.LevelInfo, "audit", append(attrs, v.traced()...)...)
 }

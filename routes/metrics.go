@@ -149,7 +149,9 @@ func (m *meters) uploaded(kind string, err error) {
 type queueGauges struct{ jobs jobs }
 
 var (
-	jobsDesc   = prometheus.NewDesc("lorikeet_jobs", "Tuning jobs that are not over, by worker class and status.", []string{"class", "status"}, nil)
+	jobsDesc   = prometheus.NewDesc("lorikeet_jobs", "Tuning jobs that are not over, by worker class, type and status; a paused job is neither queued nor running.", []string{"class", "type", "status"}, nil)
+	upDesc     = prometheus.NewDesc("lorikeet_queue_up", "Whether Redis told how the queue fares.", nil, nil)
+	depthDesc  = prometheus.NewDesc("lorikeet_job_queue_depth", "Tuning jobs that wait for a worker, by worker class: what autoscalers ask for.", []string{"class"}, nil)
 	oldestDesc = prometheus.NewDesc("lorikeet_job_queue_oldest_seconds", "Age of the job that has waited longest, by worker class.", []string{"class"}, nil)
 	seenDesc   = prometheus.NewDesc("lorikeet_worker_last_heartbeat_seconds", "Seconds since a worker was last heard of.", []string{"worker", "class"}, nil)
 	slotsDesc  = prometheus.NewDesc("lorikeet_worker_slots", "Jobs that a worker can run at once.", []string{"worker", "class"}, nil)
@@ -158,17 +160,22 @@ var (
 
 // Describe implements prometheus.Collector.
 func (q queueGauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{jobsDesc, oldestDesc, seenDesc, slotsDesc, busyDesc} {
+	for _, d := range []*prometheus.Desc{upDesc, jobsDesc, depthDesc, oldestDesc, seenDesc, slotsDesc, busyDesc} {
 		out <- d
 	}
 }
 
-// Collect implements prometheus.Collector. It leaves the queue's metrics out when
+// Collect implements prometheus.Collector. It leaves the queue's other metrics out when
 // the queue does not answer: no scrape may fail or hang because Redis does.
 func (q queueGauges) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
 	defer cancel()
 	s, err := q.jobs.Stats(ctx)
+	up := 0.0
+	if err == nil {
+		up = 1
+	}
+	out <- prometheus.MustNewConstMetric(upDesc, prometheus.GaugeValue, up)
 	if err != nil {
 		return
 	}
@@ -176,8 +183,17 @@ func (q queueGauges) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	for class, c := range s.Classes {
-		gauge(jobsDesc, float64(c.Queued), class, string(tuning.Queued))
-		gauge(jobsDesc, float64(c.Running), class, string(tuning.Running))
+		for _, kind := range tuning.Kinds { // a kind of which there are none is 0, not absent
+			if _, ok := c.Kinds[kind]; !ok {
+				gauge(jobsDesc, 0, class, string(kind), string(tuning.Queued))
+				gauge(jobsDesc, 0, class, string(kind), string(tuning.Running))
+			}
+		}
+		for kind, k := range c.Kinds {
+			gauge(jobsDesc, float64(k.Queued), class, string(kind), string(tuning.Queued))
+			gauge(jobsDesc, float64(k.Running), class, string(kind), string(tuning.Running))
+		}
+		gauge(depthDesc, float64(c.Queued), class)
 		gauge(oldestDesc, c.Oldest.Seconds(), class)
 	}
 	for _, w := range s.Workers {
@@ -202,13 +218,12 @@ var (
 	stepRowDesc = prometheus.NewDesc("lorikeet_generation_step_rows_total", "Rows in the steps, of texts (kind=\"text\") and free (\"padding\").", []string{"kind"}, nil)
 	writtenDesc = prometheus.NewDesc("lorikeet_generation_tokens_total", "Tokens written, also of texts whose caller left.", nil, nil)
 	loadsDesc   = prometheus.NewDesc("lorikeet_adapter_loads_total", "Adapters brought to the device.", nil, nil)
-	evictDesc   = prometheus.NewDesc("lorikeet_adapter_evictions_total", "Adapters that left the device to make room for others.", nil, nil)
 	waitingDesc = prometheus.NewDesc("lorikeet_inference_waiting", "Texts that wait for the device.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g engineGauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{modelsDesc, batchesDesc, rowsDesc, batchDesc, stepsDesc, stepRowDesc, writtenDesc, loadsDesc, evictDesc, waitingDesc} {
+	for _, d := range []*prometheus.Desc{modelsDesc, batchesDesc, rowsDesc, batchDesc, stepsDesc, stepRowDesc, writtenDesc, loadsDesc, waitingDesc} {
 		out <- d
 	}
 }
@@ -229,7 +244,6 @@ func (g engineGauges) Collect(out chan<- prometheus.Metric) {
 	send(stepRowDesc, prometheus.CounterValue, float64(s.StepPadded-s.StepRows), "padding")
 	send(writtenDesc, prometheus.CounterValue, float64(s.Written))
 	send(loadsDesc, prometheus.CounterValue, float64(s.Loads))
-	send(evictDesc, prometheus.CounterValue, float64(s.Evictions))
 	send(waitingDesc, prometheus.GaugeValue, float64(s.Waiting))
 
 	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)

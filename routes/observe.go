@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // visit is one HTTP request as the log and the metrics see it. It is also the
@@ -23,7 +25,8 @@ type visit struct {
 	written bool
 	err     error
 	attrs   []slog.Attr
-	caller  caller // who asks, once that is known
+	caller  caller            // who asks, once that is known
+	trace   trace.SpanContext // zero: nothing is traced
 }
 
 type visitKey struct{}
@@ -135,8 +138,8 @@ func (h *Handler) recovered(v *visit, r *http.Request) {
 		panic(p)
 	}
 	v.err = fmt.Errorf("panic: %v", p)
-	h.log.LogAttrs(r.Context(), slog.LevelError, "panic in a handler",
-		slog.String("request_id", v.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+	h.log.LogAttrs(r.Context(), slog.LevelError, "panic in a handler", append(v.traced(),
+		slog.String("request_id", v.id), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))...)
 	if v.written {
 		panic(http.ErrAbortHandler)
 	}
@@ -179,6 +182,7 @@ func (h *Handler) record(v *visit, r *http.Request, took time.Duration) {
 	if v.err != nil {
 		attrs = append(attrs, slog.String("error", v.err.Error()))
 	}
+	attrs = append(attrs, v.traced()...)
 	h.log.LogAttrs(r.Context(), level, "request", append(attrs, v.attrs...)...)
 }
 

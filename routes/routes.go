@@ -18,6 +18,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"lorikeet/openapi"
 	"lorikeet/routes/access"
@@ -37,6 +38,7 @@ type Options struct {
 	Ready   func() error         // nil, or a further condition of /readyz
 	Log     *slog.Logger         // access log and internal errors; nil: slog.Default()
 	Metrics *prometheus.Registry // collects /metrics; nil: a registry of its own
+	Tracing trace.TracerProvider // where spans go; nil: nothing is traced
 	Limits  Limits
 }
 
@@ -97,6 +99,9 @@ func New(o Options) (*Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Tracing != nil {
+		o.Engine = tracedEngine{o.Engine, o.Tracing.Tracer(scopeName)}
+	}
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
@@ -127,7 +132,7 @@ func New(o Options) (*Handler, error) {
 	if h.document, err = openapi.JSON(scopes); err != nil {
 		return nil, fmt.Errorf("openapi document: %w", err)
 	}
-	h.gin = h.router()
+	h.gin = h.router(o.Tracing)
 	return h, nil
 }
 
@@ -146,14 +151,22 @@ func (o Options) complete() error {
 
 // router puts the table into gin. Gin is left to route and nothing else: reading,
 // writing, logging and recovering are done here, the same for every route.
-func (h *Handler) router() *gin.Engine {
+func (h *Handler) router(traces trace.TracerProvider) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode) // else gin prints its routes
 	g := gin.New()
 	g.HandleMethodNotAllowed = true
 	g.RedirectTrailingSlash = false
+	if traces != nil {
+		_ = g.SetTrustedProxies(nil) // what a caller says of its address is not passed on
+		g.Use(tracing(traces))
+	}
 	for _, o := range h.table {
 		run := func(c *gin.Context) {
-			visitOf(c.Request).route = o.path
+			v := visitOf(c.Request)
+			v.route = o.path
+			if traces != nil {
+				v.follow(c.Request.Context())
+			}
 			o.serve(h, c)
 		}
 		g.Handle(o.method, ginPath(o.path), run)

@@ -131,7 +131,7 @@ func TestQueueFull(t *testing.T) {
 	}
 	a := s.want(200, "GET", "/metrics", nil)
 	for _, line := range []string{
-		`lorikeet_jobs{class="gpu",status="queued"} 3`, `lorikeet_jobs{class="gpu",status="running"} 1`,
+		`lorikeet_jobs{class="gpu",status="queued",type="lora"} 3`, `lorikeet_jobs{class="gpu",status="running",type="lora"} 1`, `lorikeet_jobs{class="gpu",status="queued",type="full"} 0`, `lorikeet_job_queue_depth{class="gpu"} 3`,
 		`lorikeet_job_queue_oldest_seconds{class="gpu"} 60`, `lorikeet_worker_last_heartbeat_seconds{class="gpu",worker="w1"} 5`,
 		`lorikeet_worker_slots{class="gpu",worker="w1"} 2`, `lorikeet_worker_busy{class="gpu",worker="w1"} 1`,
 	} {

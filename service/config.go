@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -44,6 +45,10 @@ type config struct {
 	tlsKey         string
 	logFormat      string
 	logLevel       string
+	metricsAddr    string
+	debugAddr      string
+	jobs           int
+	idle           time.Duration
 }
 
 func newConfig() *config { return &config{} }
@@ -73,6 +78,10 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.origins, "cors-origin", nil, `origin of web pages that may use the API, as "https://app.example" (repeatable)`)
 	f.StringVar(&c.tlsCert, "tls-cert", "", "file of the certificate chain, PEM; read again when it changes or at SIGHUP; empty: plain HTTP")
 	f.StringVar(&c.tlsKey, "tls-key", "", "file of the certificate's private key, PEM")
+	f.IntVar(&c.jobs, "jobs", 0, "worker: end after so many attempts at jobs, as a batch system wants it; 0: go on")
+	f.DurationVar(&c.idle, "idle", 0, "worker: end when there was no job for so long; 0: wait")
+	f.StringVar(&c.metricsAddr, "metrics-addr", "", "further address that gives /metrics, /livez and /readyz without a key: for a worker, and for a scraper that has none; empty: none")
+	f.StringVar(&c.debugAddr, "debug-addr", "", "loopback address for Go's profiles, below /debug/pprof/; empty: none")
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -162,7 +171,7 @@ func (c *config) check() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkGuard())
+	errs = append(errs, c.checkGuard(), c.checkObserved())
 	if !slices.Contains([]string{"text", "json"}, c.logFormat) {
 		bad("--log-format must be text or json, is %q", c.logFormat)
 	}
@@ -206,7 +215,7 @@ func (c *config) print(log *slog.Logger) {
 	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "redis", masked(c.redis),
 		"store", c.storeFolder(), "adapters", c.adapters, "slots", c.slots, "max_rank", c.maxRank,
 		"max_batch_tokens", c.maxBatchTokens, "workers", c.workers, "class", c.class,
-		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "")
+		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "", "metrics_addr", c.metricsAddr, "debug_addr", c.debugAddr)
 }
 
 // masked is a URL without its passwords: Sentinel's is before the host, that of Redis

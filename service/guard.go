@@ -53,6 +53,22 @@ func (c *config) checkGuard() error {
 	return errors.Join(errs...)
 }
 
+// checkObserved reports what is wrong with the settings of the operators' ports, and of
+// a worker that ends by itself.
+func (c *config) checkObserved() error {
+	var errs []error
+	if c.debugAddr != "" && !loopback(c.debugAddr) {
+		errs = append(errs, fmt.Errorf("--debug-addr %s can be reached from other machines, and profiles show what is in memory: listen on 127.0.0.1, and reach it through ssh or kubectl port-forward", c.debugAddr))
+	}
+	if c.metricsAddr != "" && c.metricsAddr == c.addr {
+		errs = append(errs, fmt.Errorf("--metrics-addr %s is --addr, which has /metrics anyway", c.metricsAddr))
+	}
+	if c.jobs < 0 || c.idle < 0 {
+		errs = append(errs, errors.New("--jobs and --idle must be at least 0"))
+	}
+	return errors.Join(errs...)
+}
+
 // access opens the keys, and refuses to be reachable from elsewhere without any.
 func (c *config) access(ctx context.Context, s access.Store) (routes.Access, error) {
 	ring, err := access.Open(ctx, s)

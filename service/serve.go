@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"lorikeet/adapters"
@@ -31,6 +33,8 @@ type parts struct {
 	log      *slog.Logger
 	shelf    *shelf
 	store    recordStore
+	metrics  *prometheus.Registry
+	traces   trace.TracerProvider // nil: nothing is traced
 	registry *adapters.Registry
 	queue    *queue.Queue
 	place    func(adapters.Version) // puts a new variant on the device; nil where nothing is served
@@ -42,18 +46,35 @@ func open(ctx context.Context, c *config) (*parts, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	p := &parts{log: c.logger()}
+	p := &parts{log: c.logger(), metrics: newRegistry()}
 	c.print(p.log)
-	var err error
+	spans, err := traces(ctx, os.Getenv, p.log)
+	if err != nil {
+		return nil, err
+	}
+	if spans != nil {
+		p.traces = spans
+		p.close = append(p.close, func() error {
+			ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer stop()
+			if err := spans.Shutdown(ctx); err != nil {
+				p.log.Warn("the last traces are lost", "error", err)
+			}
+			return nil
+		})
+	}
 	if p.shelf, err = newShelf(c, p.log); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Join(c.data, "tmp"), 0o700); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	if p.store, err = openStore(ctx, c, os.Getenv); err != nil {
+	opened, err := openStore(ctx, c, os.Getenv)
+	if err != nil {
 		return nil, fmt.Errorf("--store: %w", err)
 	}
+	counted := newMetered(opened)
+	p.store = counted
 	p.close = append(p.close, p.store.Close)
 	if p.registry, err = adapters.OpenRegistry(ctx, p.store); err != nil {
 		return nil, errors.Join(err, p.shut())
@@ -80,6 +101,9 @@ func open(ctx context.Context, c *config) (*parts, error) {
 		return nil, errors.Join(err, p.shut())
 	}
 	p.close = append(p.close, p.queue.Close)
+	if err := p.measure(append(p.queue.Collectors(), counted.took)...); err != nil {
+		return nil, errors.Join(err, p.shut())
+	}
 	p.registry.Changed = p.announce
 	return p, nil
 }
@@ -95,6 +119,9 @@ func (p *parts) shut() error {
 
 // serve runs the API, and with worker also a worker, until ctx ends.
 func serve(ctx context.Context, c *config, worker bool) (err error) {
+	if c.jobs > 0 || c.idle > 0 {
+		return errors.New("--jobs and --idle are for a worker alone: the API goes on")
+	}
 	p, err := open(ctx, c)
 	if err != nil {
 		return err
@@ -116,11 +143,14 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	engine := inference.New(inference.Options{Backend: dev.Backend, Registry: p.registry, Log: p.log,
 		Slots: c.slots, MaxRank: c.maxRank, MaxBatchTokens: c.maxBatchTokens, MaxWaiting: 4096,
 		HostBytes: 1 << 30, Variants: c.variants})
+	if err := p.measure(engine.Collectors()...); err != nil {
+		return err
+	}
 	rows := datasets.New(datasets.Options{Store: p.store, Hub: &p.shelf.hub, TempDir: filepath.Join(c.data, "tmp")})
 	handler, err := routes.New(routes.Options{Engine: engine, Adapters: p.registry, Sources: newFolders(c, p.shelf),
 		Jobs: p.queue, Datasets: rows, Access: guard, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
 		Info: routes.Info{Name: "lorikeet", Version: version(), Go: goVersion(), GoMLX: moduleVersion("github.com/gomlx/gomlx"),
-			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
+			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Metrics: p.metrics, Tracing: p.traces, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
 	if err != nil {
 		return err
 	}
@@ -145,6 +175,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 		g.Go(func() error { return cert.obey(below) })
 	}
 	g.Go(func() error { return engine.Run(below) })
+	g.Go(func() error { return p.observe(below, c) })
 	g.Go(func() error { return p.queue.Run(below) })
 	p.place = func(v adapters.Version) { // a full fine-tune takes seconds to compile: before somebody asks
 		if err := engine.Place(below, v, false); err != nil && below.Err() == nil {
@@ -311,6 +342,11 @@ func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Devic
 // register makes what a job trained available. The queue calls it, perhaps twice; the
 // registry makes one version of a job.
 func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, error) {
+	if p.traces != nil {
+		var span trace.Span
+		ctx, span = p.traces.Tracer(scopeName).Start(f.Trace.Continue(ctx), "register")
+		defer span.End()
+	}
 	v := adapters.Version{Ref: adapters.Ref{Name: f.Job.Name}, Kind: adapters.KindAdapter, Base: f.Job.Model,
 		Files: map[string]adapters.File{}, Labels: f.Labels, Template: f.Template, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID,
 		Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}

@@ -42,6 +42,7 @@ func work(ctx context.Context, c *config) (err error) {
 	g, below := errgroup.WithContext(below)
 	g.Go(func() error { return p.queue.Run(below) })
 	g.Go(func() error { return p.refresh(below) })
+	g.Go(func() error { return p.observe(below, c) })
 	g.Go(func() error {
 		defer stop()
 		return p.work(ctx, c, backend)
@@ -62,7 +63,11 @@ func (p *parts) work(ctx context.Context, c *config, backend string) error {
 		}
 		return exec.Command(self, args...) //nolint:gosec // this program itself; nothing a caller sends is in args
 	}})
-	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers})
+	if p.traces != nil {
+		attempts = tracedTrainer(p.traces.Tracer(scopeName), attempts)
+	}
+	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers,
+		Jobs: c.jobs, Idle: c.idle})
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ const (
 	Instruction Kind = "instruction"
 )
 
+// Kinds are all of them.
+var Kinds = []Kind{Full, LoRA, Instruction}
+
 // Spec is the body of POST /tune/{kind}, defaults filled in by [Spec.Normalize].
 type Spec struct {
 	Kind            Kind             `json:"kind"`
@@ -181,13 +184,15 @@ type EvalData struct {
 // Task is what one attempt at a job gets to work with. All paths are local files
 // that belong to the attempt.
 type Task struct {
-	Job        string `json:"job"`
-	Attempt    int    `json:"attempt"`
-	Spec       Spec   `json:"spec"`
-	Train      string `json:"train"`                // JSON lines, canonical rows (see tuning/data)
-	Validation string `json:"validation,omitempty"` // the same; empty: none
-	Resume     string `json:"resume,omitempty"`     // folder of checkpoint files; empty: from the start
-	Dir        string `json:"dir"`                  // scratch folder
+	Job        string    `json:"job"`
+	Attempt    int       `json:"attempt"`
+	Spec       Spec      `json:"spec"`
+	Train      string    `json:"train"`                // JSON lines, canonical rows (see tuning/data)
+	Validation string    `json:"validation,omitempty"` // the same; empty: none
+	Resume     string    `json:"resume,omitempty"`     // folder of checkpoint files; empty: from the start
+	Dir        string    `json:"dir"`                  // scratch folder
+	CreatedAt  time.Time `json:"created_at,omitzero"`  // of the job
+	Trace      Trace     `json:"trace,omitempty"`      // of the request that submitted it
 }
 
 // Reporter is how an attempt tells its worker what happens. The worker's

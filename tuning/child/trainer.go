@@ -48,6 +48,9 @@ func Trainer(o Options) tuning.Trainer {
 	}
 	return func(ctx context.Context, task tuning.Task, r tuning.Reporter) (tuning.Outcome, error) {
 		p := &parent{o: o, r: r, log: o.Log.With("job", task.Job, "attempt", task.Attempt)}
+		if id := task.Trace.ID(); id != "" {
+			p.log = p.log.With("trace_id", id)
+		}
 		return p.run(ctx, task)
 	}
 }

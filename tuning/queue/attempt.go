@@ -43,10 +43,14 @@ type attempt struct {
 }
 
 func (w *Worker) attempt(c claim, s *state, dir string) *attempt {
+	log := w.q.log.With("job", s.id, "attempt", s.attempts, "worker", w.id)
+	if id := s.spec.Trace.ID(); id != "" {
+		log = log.With("trace_id", id)
+	}
 	return &attempt{
 		q: w.q, w: w, claim: c, s: s, n: s.attempts,
 		dir:  filepath.Join(dir, fmt.Sprintf("%s-%d", s.id, s.attempts)),
-		log:  w.q.log.With("job", s.id, "attempt", s.attempts, "worker", w.id),
+		log:  log,
 		stop: make(chan struct{}),
 	}
 }
@@ -54,6 +58,7 @@ func (w *Worker) attempt(c claim, s *state, dir string) *attempt {
 // run makes the attempt and records what came of it. The end of ctx is the worker's:
 // the job is then handed back.
 func (a *attempt) run(ctx context.Context) {
+	began := time.Now()
 	base := context.WithoutCancel(ctx)
 	a.ctx, a.cancel = context.WithCancelCause(base)
 	defer a.cancel(nil)
@@ -65,7 +70,7 @@ func (a *attempt) run(ctx context.Context) {
 	leaving := context.AfterFunc(ctx, func() { a.ask("the worker goes away") })
 
 	outcome, err := a.train()
-	a.finish(base, outcome, err)
+	a.q.meters.over(a, a.finish(base, outcome, err), began)
 
 	leaving()
 	letGo()
@@ -159,8 +164,8 @@ func (a *attempt) judge(ctx context.Context, s *state) error {
 	return why
 }
 
-// finish records what came of the attempt and gives the lease back.
-func (a *attempt) finish(ctx context.Context, outcome tuning.Outcome, err error) {
+// finish records what came of the attempt, gives the lease back and says how it ended.
+func (a *attempt) finish(ctx context.Context, outcome tuning.Outcome, err error) string {
 	ctx, cancel := context.WithTimeout(ctx, finishTime)
 	defer cancel()
 	if err == nil {
@@ -176,19 +181,24 @@ func (a *attempt) finish(ctx context.Context, outcome tuning.Outcome, err error)
 		a.log.Info("attempt is discarded", "why", cause)
 		a.report.close(ctx)
 		a.w.release(ctx, a.claim, 0, errors.Is(cause, errDecided))
+		return attemptDiscarded
 	case err == nil:
 		a.log.Info("job succeeded", "steps", outcome.Steps)
+		return attemptSucceeded
 	case errors.Is(cause, errGrace):
 		a.handBack(ctx, endRecord{How: endStopped, Error: jobError(errGrace)}, 0)
+		return attemptStopped
 	case errors.Is(err, tuning.ErrStopped) && a.isAsked():
 		a.handBack(ctx, endRecord{How: endStopped}, 0)
+		return attemptStopped
 	case invalid.Is(err):
 		a.log.Info("job failed", "error", err)
 		a.fail(ctx, jobError(err))
-	default:
-		a.log.Warn("attempt failed", "error", err)
-		a.again(ctx, jobError(err))
+		return attemptFailed
 	}
+	a.log.Warn("attempt failed", "error", err)
+	a.again(ctx, jobError(err))
+	return attemptRetried
 }
 
 // finishTime bounds the recording of an outcome; uploads have no bound but the lease.

@@ -19,7 +19,7 @@ import (
 // prepare makes the attempt's folder and puts the rows and the newest good checkpoint
 // into it.
 func (a *attempt) prepare() (tuning.Task, error) {
-	t := tuning.Task{Job: a.s.id, Attempt: a.n, Spec: a.s.spec.Spec, Dir: filepath.Join(a.dir, "work")}
+	t := tuning.Task{Job: a.s.id, Attempt: a.n, Spec: a.s.spec.Spec, CreatedAt: a.s.spec.CreatedAt, Trace: a.s.spec.Trace, Dir: filepath.Join(a.dir, "work")}
 	if err := os.MkdirAll(t.Dir, 0o750); err != nil {
 		return t, fmt.Errorf("scratch folder: %w", err)
 	}

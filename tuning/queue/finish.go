@@ -22,6 +22,7 @@ type Finished struct {
 	Labels   []string
 	Template string // what made the prompts it was taught
 	Steps    int
+	Trace    tuning.Trace // of the request that submitted it
 }
 
 // decide writes the job's final record, unless another writer was first, and reports
@@ -46,6 +47,7 @@ func (q *Queue) decide(ctx context.Context, s *state, f finalRecord) (won bool, 
 		}
 	}
 	s.final = &f
+	q.meters.decided(s)
 	if f.History != "" {
 		q.dropPieces(ctx, s)
 	}
@@ -71,7 +73,7 @@ func (q *Queue) register(ctx context.Context, s *state) error {
 	if q.o.Register != nil {
 		res, err := q.o.Register(ctx, Finished{
 			Job: s.job(), Files: s.final.Files,
-			Metrics: s.final.Metrics, Labels: s.final.Labels, Template: s.final.Template, Steps: s.final.Steps,
+			Metrics: s.final.Metrics, Labels: s.final.Labels, Template: s.final.Template, Steps: s.final.Steps, Trace: s.spec.Trace,
 		})
 		switch {
 		case err == nil:

@@ -25,6 +25,7 @@ type index struct {
 type entry struct {
 	id      string
 	tenant  string
+	kind    tuning.Kind
 	created time.Time
 	status  tuning.Status // empty until the job is over
 }
@@ -33,7 +34,7 @@ func (x *index) add(r specRecord) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.jobs[r.ID] == nil {
-		x.jobs[r.ID] = &entry{id: r.ID, tenant: r.Spec.Tenant, created: r.CreatedAt}
+		x.jobs[r.ID] = &entry{id: r.ID, tenant: r.Spec.Tenant, kind: r.Spec.Kind, created: r.CreatedAt}
 	}
 }
 

@@ -107,13 +107,14 @@ func (g gate) leave() { <-g }
 // Queue is the job service: what the API asks and what workers take from. It is
 // safe for concurrent use.
 type Queue struct {
-	o     Options
-	store Store
-	log   *slog.Logger
-	redis *dispatch
-	hub   *hub
-	index *index
-	own   *embedded // nil: Redis was given
+	o      Options
+	store  Store
+	log    *slog.Logger
+	redis  *dispatch
+	hub    *hub
+	index  *index
+	meters *meters
+	own    *embedded // nil: Redis was given
 
 	kicked chan struct{} // asks Run to reconcile now
 
@@ -135,6 +136,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	q := &Queue{
 		o: o, store: o.Store, log: o.Log,
 		index:       &index{jobs: map[string]*entry{}},
+		meters:      newMeters(),
 		kicked:      make(chan struct{}, 1),
 		admitting:   make(gate, 1),
 		reconciling: make(gate, 1),
@@ -154,6 +156,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 		}
 		q.own, rdb = own, own.client
 	}
+	rdb.AddHook(q.meters.redis)
 	q.redis = newDispatch(rdb, o.Prefix)
 	q.hub = newHub(rdb, q.redis.channel, q.kick)
 	if q.own == nil {

@@ -54,11 +54,12 @@ type Inputs struct {
 }
 
 type specRecord struct {
-	ID        string      `json:"id"`
-	Spec      tuning.Spec `json:"spec"` // without inline rows
-	Inputs    Inputs      `json:"inputs"`
-	Hash      string      `json:"hash"` // of the request, to tell a replay from a conflict
-	CreatedAt time.Time   `json:"created_at"`
+	ID        string       `json:"id"`
+	Spec      tuning.Spec  `json:"spec"` // without inline rows
+	Inputs    Inputs       `json:"inputs"`
+	Hash      string       `json:"hash"` // of the request, to tell a replay from a conflict
+	CreatedAt time.Time    `json:"created_at"`
+	Trace     tuning.Trace `json:"trace,omitempty"` // of the request
 }
 
 type attemptRecord struct {

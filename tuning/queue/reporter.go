@@ -111,6 +111,7 @@ func (r *reporter) Event(typ string, data any) {
 		var d tuning.StepData
 		if json.Unmarshal(raw, &d) == nil {
 			r.live.Progress = r.pace.progress(d)
+			r.a.q.meters.step(r.a.s, d)
 			r.at(d.Step, subStep)
 		}
 	case "eval":

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"lorikeet/tuning"
 )
 
 // Stats is how the queue fares.
@@ -22,6 +24,15 @@ type ClassStats struct {
 	Queued  int           `json:"queued"`
 	Running int           `json:"running"` // leased
 	Oldest  time.Duration `json:"oldest"`  // age of the oldest that waits
+	// Kinds count the jobs by kind; of a job that this process has not looked at yet
+	// that is "unknown".
+	Kinds map[tuning.Kind]KindStats `json:"kinds"`
+}
+
+// KindStats are of the jobs of one kind in a class's queue.
+type KindStats struct {
+	Queued  int `json:"queued"`
+	Running int `json:"running"`
 }
 
 // WorkerStats is what a worker last said about itself.
@@ -66,13 +77,21 @@ func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	}
 	st := Stats{Classes: map[string]ClassStats{}}
 	for class, jobs := range queued {
-		c := ClassStats{}
+		c := ClassStats{Kinds: map[tuning.Kind]KindStats{}}
 		for _, z := range jobs {
+			id, _ := z.Member.(string)
+			kind := tuning.Kind("unknown")
+			if e, ok := q.index.get(id); ok {
+				kind = e.kind
+			}
+			k := c.Kinds[kind]
 			if busy[z.Member] {
-				c.Running++
+				c.Running, k.Running = c.Running+1, k.Running+1
+				c.Kinds[kind] = k
 				continue
 			}
-			c.Queued++
+			c.Queued, k.Queued = c.Queued+1, k.Queued+1
+			c.Kinds[kind] = k
 			if age := time.Since(created(z.Score)); age > c.Oldest {
 				c.Oldest = age
 			}

@@ -50,7 +50,7 @@ func (q *Queue) Submit(ctx context.Context, spec tuning.Spec, in Inputs) (job tu
 	if err := checkSpec(spec, in); err != nil {
 		return tuning.Job{}, false, err
 	}
-	r := specRecord{ID: newID(spec.Tenant, spec.IdempotencyKey), Spec: withoutRows(spec), Inputs: in, CreatedAt: q.now()}
+	r := specRecord{ID: newID(spec.Tenant, spec.IdempotencyKey), Spec: withoutRows(spec), Inputs: in, CreatedAt: q.now(), Trace: tuning.TraceOf(ctx)}
 	if r.Hash, err = r.hash(); err != nil {
 		return tuning.Job{}, false, err
 	}

@@ -28,6 +28,8 @@ type WorkerOptions struct {
 	Dir   string        // for scratch files; may be shared with other workers
 	Slots int           // jobs at once; 1
 	Grace time.Duration // how long an attempt may take to stop with a checkpoint; 30 s
+	Jobs  int           // attempts after which Run returns; 0: it goes on
+	Idle  time.Duration // Run returns when a slot had nothing to do for so long; 0: it waits
 }
 
 // Worker takes jobs and trains them.
@@ -50,6 +52,9 @@ func NewWorker(q *Queue, o WorkerOptions) (*Worker, error) {
 	}
 	or(&o.Slots, 1)
 	or(&o.Grace, 30*time.Second)
+	if o.Jobs > 0 {
+		o.Slots = min(o.Slots, o.Jobs)
+	}
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -63,18 +68,26 @@ func NewWorker(q *Queue, o WorkerOptions) (*Worker, error) {
 }
 
 // Run takes jobs until ctx ends. Then it asks those it has for a checkpoint, hands
-// them back for others to go on with, and returns when no trainer runs any more.
+// them back for others to go on with, and returns when no trainer runs any more. With
+// Jobs or Idle it also returns when it has made so many attempts, or had nothing to do.
 func (w *Worker) Run(ctx context.Context) error {
 	dir, release, err := store.Scratch(w.o.Dir)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
-	var wg sync.WaitGroup
-	wg.Go(func() { w.sayHello(ctx) })
-	for range w.o.Slots {
-		wg.Go(func() { w.slot(ctx, dir) })
+	here, leave := context.WithCancel(ctx)
+	var greeting, slots sync.WaitGroup
+	greeting.Go(func() { w.sayHello(here) })
+	for i := range w.o.Slots {
+		most := 0 // of Jobs, this slot's share
+		if w.o.Jobs > 0 {
+			most = (w.o.Jobs + i) / w.o.Slots
+		}
+		slots.Go(func() { w.slot(ctx, dir, most) })
 	}
-	wg.Wait()
+	slots.Wait()
+	leave()
+	greeting.Wait()
 	return release()
 }
 
@@ -91,13 +104,23 @@ func (w *Worker) sayHello(ctx context.Context) {
 	hello(0)
 }
 
-// slot takes one job after the other.
-func (w *Worker) slot(ctx context.Context, dir string) {
+// slot takes one job after the other; most is how many, 0: any number.
+func (w *Worker) slot(ctx context.Context, dir string, most int) {
 	wake, stop := w.q.hub.listen("wake")
 	defer stop()
-	failing := false
+	failing, made, busy := false, 0, time.Now()
 	for ctx.Err() == nil {
-		took, err := w.next(ctx, dir)
+		took, ran, err := w.next(ctx, dir)
+		if ran {
+			made++
+			busy = time.Now()
+			if made == most {
+				return
+			}
+		}
+		if w.o.Idle > 0 && time.Since(busy) >= w.o.Idle {
+			return
+		}
 		if errors.Is(err, errEmpty) {
 			if err = w.q.Reconcile(ctx); err == nil {
 				continue
@@ -121,65 +144,67 @@ func (w *Worker) slot(ctx context.Context, dir string) {
 	}
 }
 
-// next claims a job and does what there is to do with it.
-func (w *Worker) next(ctx context.Context, dir string) (took bool, err error) {
+// next claims a job and does what there is to do with it; ran tells that this was an
+// attempt.
+func (w *Worker) next(ctx context.Context, dir string) (took, ran bool, err error) {
 	// A claim whose answer is lost costs the job a lease: it is not cut short by
 	// the worker's end.
 	cctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.q.o.Lease/2)
 	defer cancel()
 	c, err := w.q.redis.claim(cctx, w.classes, w.id+"/"+strings.ToLower(rand.Text()[:10]), w.q.o.Lease)
 	if err != nil || c.id == "" {
-		return false, err
+		return false, false, err
 	}
 	if ctx.Err() != nil {
 		w.release(ctx, c, 0, false)
-		return false, nil
+		return false, false, nil
 	}
 	w.busy.Add(1)
 	defer w.busy.Add(-1)
-	return true, w.take(ctx, c, dir)
+	ran, err = w.take(ctx, c, dir)
+	return true, ran, err
 }
 
 // take decides what a claimed job needs: usually its next attempt.
-func (w *Worker) take(ctx context.Context, c claim, dir string) error {
+func (w *Worker) take(ctx context.Context, c claim, dir string) (ran bool, err error) {
 	s, err := w.q.load(ctx, c.id)
 	if errors.Is(err, tuning.ErrNotFound) {
 		w.release(ctx, c, 0, true)
-		return nil
+		return false, nil
 	}
 	if err != nil {
 		w.release(ctx, c, w.q.o.Lease, false)
-		return err
+		return false, err
 	}
 	switch {
 	case s.registering():
 		if err := w.q.register(ctx, s); err != nil {
 			w.release(ctx, c, w.q.o.Lease, false)
-			return err
+			return false, err
 		}
 	case s.final == nil && s.cancel:
 		if _, err := w.q.cancelled(ctx, s); err != nil {
 			w.release(ctx, c, w.q.o.Lease, false)
-			return err
+			return false, err
 		}
 	case s.final == nil && s.running() && c.prior == priorNone:
 		// Redis has forgotten the lease, or never heard of it. The worker may well
 		// live: it has one lease's time to take the job back.
 		w.release(ctx, c, w.q.o.Lease, false)
-		return nil
+		return false, nil
 	case s.final == nil:
 		return w.begin(ctx, c, s, dir)
 	}
 	w.release(ctx, c, 0, true)
-	return nil
+	return false, nil
 }
 
 // begin starts the next attempt at a job that no one works on.
-func (w *Worker) begin(ctx context.Context, c claim, s *state, dir string) error {
+func (w *Worker) begin(ctx context.Context, c claim, s *state, dir string) (ran bool, err error) {
 	if s.running() {
 		if err := w.q.lost(ctx, s); err != nil {
 			w.release(ctx, c, w.q.o.Lease, false)
-			return err
+			return false, err
 		}
 	}
 	over, err := w.q.poisoned(ctx, s)
@@ -193,19 +218,19 @@ func (w *Worker) begin(ctx context.Context, c claim, s *state, dir string) error
 	case errors.Is(err, store.ErrExists):
 		// Another worker, whose lease Redis has forgotten, was first.
 		w.release(ctx, c, w.q.o.Lease, false)
-		return nil
+		return false, nil
 	case err != nil:
 		w.release(ctx, c, w.q.o.RetryDelay, false)
-		return fmt.Errorf("job %s: begin attempt: %w", s.id, err)
+		return false, fmt.Errorf("job %s: begin attempt: %w", s.id, err)
 	case over:
 		w.release(ctx, c, 0, true)
-		return nil
+		return false, nil
 	case s.paused:
 		w.rest(ctx, c)
-		return nil
+		return false, nil
 	}
 	w.attempt(c, s, dir).run(ctx)
-	return nil
+	return true, nil
 }
 
 // rest takes a paused job out of its queue. Who resumes it meanwhile finds it still
