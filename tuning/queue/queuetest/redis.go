@@ -15,7 +15,8 @@ var ErrNoRedis = errors.New("missing redis-server")
 
 // Redis is a redis-server process that keeps nothing on disk.
 type Redis struct {
-	Clock *Clock // that the next start gives it; nil: the right one
+	Clock   *Clock // that the next start gives it; nil: the right one
+	Program string // redis-server of the path unless it says another
 
 	dir  string
 	port int
@@ -31,7 +32,7 @@ func NewRedis(dir string, args ...string) (*Redis, error) {
 		return nil, err
 	}
 	defer l.Close()
-	return &Redis{dir: dir, port: l.Addr().(*net.TCPAddr).Port, args: args}, nil
+	return &Redis{Program: "redis-server", dir: dir, port: l.Addr().(*net.TCPAddr).Port, args: args}, nil
 }
 
 // Addr is host and port.
@@ -39,7 +40,7 @@ func (r *Redis) Addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port) }
 
 // Start starts the process, empty, and waits until it answers.
 func (r *Redis) Start() error {
-	path, err := exec.LookPath("redis-server")
+	path, err := exec.LookPath(r.Program)
 	if err != nil {
 		return ErrNoRedis
 	}
