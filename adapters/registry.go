@@ -169,6 +169,21 @@ func (r *Registry) List(context.Context) []Summary {
 	return all
 }
 
+// Digests gives the contents of all versions that are not deleted.
+func (r *Registry) Digests() map[string]bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := map[string]bool{}
+	for _, s := range r.names {
+		for n, v := range s.versions {
+			if !s.deleted[n] {
+				all[v.Digest] = true
+			}
+		}
+	}
+	return all
+}
+
 func (s *series) summary(name string) Summary {
 	sum := Summary{Name: name, Current: s.current, Versions: []Version{}}
 	for _, n := range s.live() {

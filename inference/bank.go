@@ -289,3 +289,16 @@ func (b *bank) evict(r *resident) {
 	delete(b.loaded, r.adapter.Ref.Digest)
 	b.free = append(b.free, r.slots...)
 }
+
+// beside lists the adapters that have slots and are not among these digests.
+func (b *bank) beside(digests map[string]bool) []*resident {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var others []*resident
+	for digest, r := range b.loaded {
+		if !digests[digest] {
+			others = append(others, r)
+		}
+	}
+	return others
+}

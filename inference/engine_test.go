@@ -202,6 +202,45 @@ func TestAPinnedAdapterStaysAndFullSlotsAreAnError(t *testing.T) {
 	}
 }
 
+func TestWhatWasDeletedLeavesTheDevice(t *testing.T) {
+	r := start(t, devicetest.Go(t), 4, "negative", "positive")
+	pinned, twin, kept := r.add(t, "pinned", 1, 8), r.add(t, "twin", 2, 8), r.add(t, "kept", 2, 8)
+	whole := r.variant(t, "whole", inferencetest.BERT(t, "no", "yes"))
+	if twin.Digest != kept.Digest {
+		t.Fatal("the twins differ")
+	}
+	for _, v := range []adapters.Version{pinned, twin, whole} {
+		if err := r.Place(t.Context(), v, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tiers := func(want map[string]string) {
+		t.Helper()
+		for _, v := range []adapters.Version{pinned, kept, whole} {
+			if got, err := r.Residency(t.Context(), v); err != nil || got.Tier != want[v.Name] {
+				t.Errorf("%s is on %q (%v), want %q", v.Name, got.Tier, err, want[v.Name])
+			}
+		}
+	}
+	tiers(map[string]string{"pinned": "device", "kept": "device", "whole": "device"})
+	for _, v := range []adapters.Version{pinned, twin, whole} {
+		if err := r.registry.Delete(t.Context(), v.Name, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tiers(map[string]string{"pinned": "disk", "kept": "device", "whole": "disk"}) // the twin's contents are still registered
+	models, err := r.Models(t.Context())
+	if err != nil || len(models) != 1 || models[0].SlotsFree != 2 {
+		t.Errorf("the models are %v, %v", models, err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	r := start(t, devicetest.Go(t), 8)
 	r.add(t, "headed", 1, 4, "no", "yes")

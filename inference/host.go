@@ -96,6 +96,17 @@ func (h *hostCache) drop(digest string) {
 	h.remove(digest)
 }
 
+// retain forgets all adapters but those with these digests.
+func (h *hostCache) retain(digests map[string]bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, c := range h.held {
+		if !digests[c.adapter.Ref.Digest] {
+			h.remove(key)
+		}
+	}
+}
+
 // has reports whether the adapter is in memory.
 func (h *hostCache) has(digest string) bool {
 	h.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -197,17 +198,54 @@ func (e *Engine) Unpin(ctx context.Context, v adapters.Version) error {
 // next request brings it back.
 func (e *Engine) Unload(ctx context.Context, v adapters.Version) error {
 	err := e.resident(ctx, v, func(s *served, l *resident) {
-		switch {
-		case l != nil:
+		if l != nil {
 			s.bank.evict(l)
-		case s.refs == 0:
-			e.drop(s)
-		default:
-			s.pinned, s.unload = false, true // it goes when the requests that hold it are done
+		} else {
+			e.dismiss(s)
 		}
 	})
 	e.host.drop(hostKey(v))
 	return err
+}
+
+// Prune takes off the device and out of memory what is not registered any more, pinned
+// or not: nobody can name it to unpin it. What requests in flight use they keep.
+func (e *Engine) Prune(ctx context.Context) error {
+	live := e.Registry.Digests()
+	e.host.retain(live)
+	e.mu.Lock()
+	for digest, s := range e.tuned {
+		if !live[digest] {
+			e.dismiss(s)
+		}
+	}
+	bases := slices.Collect(maps.Values(e.bases))
+	e.mu.Unlock()
+	for _, s := range bases {
+		if len(s.bank.beside(live)) == 0 { // do not wait for the device for nothing
+			continue
+		}
+		if err := e.do(ctx, func() {
+			for _, l := range s.bank.beside(live) {
+				s.bank.mu.Lock()
+				s.bank.evict(l)
+				s.bank.mu.Unlock()
+			}
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dismiss drops a variant, or has it go when the requests that hold it are done. mu is
+// held.
+func (e *Engine) dismiss(s *served) {
+	if s.refs == 0 {
+		e.drop(s)
+	} else {
+		s.pinned, s.unload = false, true
+	}
 }
 
 // resident calls f with what holds the version, if anything does.

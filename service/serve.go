@@ -38,6 +38,7 @@ type parts struct {
 	registry *adapters.Registry
 	queue    *queue.Queue
 	place    func(adapters.Version) // puts a new variant on the device; nil where nothing is served
+	prune    func()                 // lets go of what is not registered any more; nil where nothing is served
 	close    []func() error
 }
 
@@ -182,6 +183,11 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 			p.log.Warn("variant not placed ahead", "variant", v.String(), "error", err)
 		}
 	}
+	p.prune = func() {
+		if err := engine.Prune(below); err != nil && below.Err() == nil {
+			p.log.Error("deleted adapters not let go", "error", err)
+		}
+	}
 	g.Go(func() error { return p.refresh(below) })
 	g.Go(func() error { return p.collect(below, rows) })
 	g.Go(func() error { return load(front, c, p, engine) })
@@ -243,6 +249,9 @@ func (p *parts) refresh(ctx context.Context) error {
 		}
 		if err := p.registry.Refresh(ctx, names...); err != nil && ctx.Err() == nil {
 			p.log.Error("adapters not refreshed", "error", err)
+		}
+		if p.prune != nil {
+			p.prune()
 		}
 		for _, name := range names {
 			if v, err := p.registry.Resolve(ctx, name); err == nil && v.Kind == adapters.KindVariant && p.place != nil {
