@@ -30,8 +30,6 @@ type bank struct {
 	mu     sync.Mutex           // the owner writes, any goroutine may read
 	free   []int32              // slots that hold nothing
 	loaded map[string]*resident // by digest of the adapter
-	loads  int64                // adapters that were given slots
-	taken  int64                // adapters whose slots others were given
 }
 
 // resident is an adapter that has slots.
@@ -256,7 +254,6 @@ func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 			return false, nil
 		}
 		b.evict(victim)
-		b.taken++
 		b.meters.evict(tierDevice)
 	}
 	n := len(b.free) - a.Pages
@@ -269,7 +266,6 @@ func (b *bank) load(a *Prepared, wanted, seated map[string]bool) (bool, error) {
 		}
 	}
 	b.loaded[a.Ref.Digest] = r
-	b.loads++
 	b.meters.loaded(tierHost, start)
 	return true, nil
 }

@@ -285,26 +285,12 @@ type Stats struct {
 	Batches, Rows, Tokens, PaddedTokens int64 // of what is scored
 	Steps, StepRows, StepPadded         int64 // of what is written: steps, their texts, and their rows
 	Prompts, Written                    int64 // tokens read and written
-	Loads, Evictions                    int64 // adapters given slots on the device, and those that had to make room
 	Waiting                             int
 }
 
 // Stats gives the counts.
 func (e *Engine) Stats() Stats {
-	loads, evictions := e.swaps()
-	return Stats{Loads: loads, Evictions: evictions, Batches: e.stats.batches.Load(), Rows: e.stats.rows.Load(), Tokens: e.stats.tokens.Load(),
+	return Stats{Batches: e.stats.batches.Load(), Rows: e.stats.rows.Load(), Tokens: e.stats.tokens.Load(),
 		PaddedTokens: e.stats.padded.Load(), Steps: e.stats.steps.Load(), StepRows: e.stats.stepRows.Load(), StepPadded: e.stats.stepPadded.Load(),
 		Prompts: e.stats.prompts.Load(), Written: e.stats.written.Load(), Waiting: e.queue.waiting() + e.pen.waiting()}
-}
-
-// swaps counts what came to the banks and what had to go.
-func (e *Engine) swaps() (loads, evictions int64) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	for _, s := range e.bases {
-		s.bank.mu.Lock()
-		loads, evictions = loads+s.bank.loads, evictions+s.bank.taken
-		s.bank.mu.Unlock()
-	}
-	return loads, evictions
 }

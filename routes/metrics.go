@@ -217,13 +217,12 @@ var (
 	stepsDesc   = prometheus.NewDesc("lorikeet_generation_steps_total", "Steps of texts being written; each reads one token of every row.", nil, nil)
 	stepRowDesc = prometheus.NewDesc("lorikeet_generation_step_rows_total", "Rows in the steps, of texts (kind=\"text\") and free (\"padding\").", []string{"kind"}, nil)
 	writtenDesc = prometheus.NewDesc("lorikeet_generation_tokens_total", "Tokens written, also of texts whose caller left.", nil, nil)
-	loadsDesc   = prometheus.NewDesc("lorikeet_adapter_loads_total", "Adapters brought to the device.", nil, nil)
 	waitingDesc = prometheus.NewDesc("lorikeet_inference_waiting", "Texts that wait for the device.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (g engineGauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{modelsDesc, batchesDesc, rowsDesc, batchDesc, stepsDesc, stepRowDesc, writtenDesc, loadsDesc, waitingDesc} {
+	for _, d := range []*prometheus.Desc{modelsDesc, batchesDesc, rowsDesc, batchDesc, stepsDesc, stepRowDesc, writtenDesc, waitingDesc} {
 		out <- d
 	}
 }
@@ -243,7 +242,6 @@ func (g engineGauges) Collect(out chan<- prometheus.Metric) {
 	send(stepRowDesc, prometheus.CounterValue, float64(s.StepRows), "text")
 	send(stepRowDesc, prometheus.CounterValue, float64(s.StepPadded-s.StepRows), "padding")
 	send(writtenDesc, prometheus.CounterValue, float64(s.Written))
-	send(loadsDesc, prometheus.CounterValue, float64(s.Loads))
 	send(waitingDesc, prometheus.GaugeValue, float64(s.Waiting))
 
 	ctx, cancel := context.WithTimeout(context.Background(), scrapePatience)
