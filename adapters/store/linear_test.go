@@ -104,6 +104,9 @@ func linear(t *testing.T, handles []recordStore, keys, each int, what ...string)
 					o.Return, out.unknown = math.MaxInt64, true
 				}
 				o.Output = out
+				if err := out.err; err != nil && !out.unknown && !errors.Is(err, store.ErrExists) && !errors.Is(err, store.ErrNotFound) {
+					t.Errorf("%s: %v", a.what, err)
+				}
 				mu.Lock()
 				history = append(history, o)
 				mu.Unlock()
