@@ -64,11 +64,11 @@ func (d *Dir) createRecord(key string, data []byte) error {
 	}
 
 	folder := path.Dir(key)
-	for range 10 { // Delete may take the empty folder away in between
-		if err = d.mkdirs(folder); err != nil {
-			return err
+	for range 1000 { // Delete may take empty folders away in between
+		if err = d.mkdirs(folder); err == nil {
+			err = d.root.Link(temp, key)
 		}
-		if err = d.root.Link(temp, key); !errors.Is(err, fs.ErrNotExist) {
+		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
@@ -79,14 +79,15 @@ func (d *Dir) createRecord(key string, data []byte) error {
 		}
 		// The winner may have died before its name was durable, and our caller
 		// is about to rely on it.
-		if err := d.syncDir(folder); err != nil {
+		if err := d.syncDir(folder); err != nil && !missing(err) {
 			return err
 		}
 		return ErrExists
 	case err != nil:
 		return space(err)
 	}
-	if err := d.syncDir(folder); err != nil {
+	// A folder that is missing went with the record, which was deleted since.
+	if err := d.syncDir(folder); err != nil && !missing(err) {
 		// The caller is told of no record, so none may stay.
 		return errors.Join(err, d.root.Remove(key))
 	}
