@@ -96,6 +96,12 @@ func launch(t *testing.T, args ...string) (c client, stop func()) {
 // call sends JSON and decodes the answer, which must have this status.
 func (c client) call(status int, method, path string, body any) map[string]any {
 	c.t.Helper()
+	return c.with(status, method, path, body)
+}
+
+// with adds headers, given as name and value in turn.
+func (c client) with(status int, method, path string, body any, headers ...string) map[string]any {
+	c.t.Helper()
 	b, err := json.Marshal(body)
 	if err != nil {
 		c.t.Fatal(err)
@@ -108,6 +114,9 @@ func (c client) call(status int, method, path string, body any) map[string]any {
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	return c.send(status, req)
 }
 
