@@ -30,7 +30,9 @@ FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --uid 10001 --home-dir /data --create-home --shell /usr/sbin/nologin lorikeet
+ && useradd --uid 10001 --home-dir /data --create-home --shell /usr/sbin/nologin lorikeet \
+ # Where a volume for the store is mounted: Docker gives it the owner of this folder.
+ && install -d -o 10001 /store
 # One of the folders in which the service looks for plugins.
 COPY --from=plugin /out/pjrt_c_api_cpu_plugin.so /usr/local/lib/go-xla/
 COPY --from=build /out/lorikeet /usr/local/bin/

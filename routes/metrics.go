@@ -182,6 +182,9 @@ func (q queueGauges) Collect(out chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
+	if _, ok := s.Classes["default"]; !ok && s.Classes != nil { // an autoscaler asks before the first job
+		gauge(depthDesc, 0, "default")
+	}
 	for class, c := range s.Classes {
 		for _, kind := range tuning.Kinds { // a kind of which there are none is 0, not absent
 			if _, ok := c.Kinds[kind]; !ok {

@@ -115,7 +115,8 @@ func TestTuneRefuses(t *testing.T) {
 type refusing struct{ jobs }
 
 func (refusing) Stats(context.Context) (queue.Stats, error) {
-	return queue.Stats{Classes: map[string]queue.ClassStats{"gpu": {Queued: 3, Running: 1, Oldest: time.Minute}},
+	return queue.Stats{Classes: map[string]queue.ClassStats{"gpu": {Queued: 3, Running: 1, Oldest: time.Minute,
+		Kinds: map[tuning.Kind]queue.KindStats{tuning.LoRA: {Queued: 3, Running: 1}}}},
 		Workers: []queue.WorkerStats{{ID: "w1", Class: "gpu", Slots: 2, Busy: 1, Seen: 5 * time.Second}}}, nil
 }
 

@@ -113,7 +113,9 @@ func (c *config) environment(f *pflag.FlagSet, environ []string) error {
 		case p.Changed:
 		case p.Value.Type() == "stringArray":
 			for v := range strings.SplitSeq(value, ",") {
-				errs = append(errs, f.Set(flag, strings.TrimSpace(v)))
+				if v = strings.TrimSpace(v); v != "" { // an empty variable, as compose files have them, says nothing
+					errs = append(errs, f.Set(flag, v))
+				}
 			}
 		default:
 			if err := f.Set(flag, value); err != nil {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,9 +29,9 @@ import (
 )
 
 // TestMain lets the test binary stand for the service: an attempt at a job is made by
-// the program itself, started anew.
+// the program itself, started anew, and some tests start it on other machines.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "attempt" {
+	if len(os.Args) > 1 && slices.Contains([]string{"attempt", "serve", "worker"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -39,8 +40,9 @@ func TestMain(m *testing.M) {
 
 // client speaks to a service that a test started.
 type client struct {
-	t   *testing.T
-	url string
+	t    *testing.T
+	url  string
+	http *http.Client
 }
 
 // launch runs a command line in this process until the test ends or stop is called,
@@ -75,7 +77,7 @@ func launch(t *testing.T, args ...string) (c client, stop func()) {
 		}
 	}
 	t.Cleanup(stop)
-	c = client{t, "http://" + addr}
+	c = client{t, "http://" + addr, http.DefaultClient}
 	for range 600 {
 		if res, err := http.Get(c.url + "/readyz"); err == nil {
 			_ = res.Body.Close()
@@ -96,6 +98,12 @@ func launch(t *testing.T, args ...string) (c client, stop func()) {
 // call sends JSON and decodes the answer, which must have this status.
 func (c client) call(status int, method, path string, body any) map[string]any {
 	c.t.Helper()
+	return c.with(status, method, path, body)
+}
+
+// with adds headers, given as name and value in turn.
+func (c client) with(status int, method, path string, body any, headers ...string) map[string]any {
+	c.t.Helper()
 	b, err := json.Marshal(body)
 	if err != nil {
 		c.t.Fatal(err)
@@ -108,12 +116,15 @@ func (c client) call(status int, method, path string, body any) map[string]any {
 		c.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	return c.send(status, req)
 }
 
 func (c client) send(status int, req *http.Request) map[string]any {
 	c.t.Helper()
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.http.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
 	}
