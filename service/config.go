@@ -42,6 +42,8 @@ type config struct {
 	origins        []string
 	tlsCert        string
 	tlsKey         string
+	webhook        string
+	webhookSecret  string
 	logFormat      string
 	logLevel       string
 }
@@ -73,6 +75,8 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringArrayVar(&c.origins, "cors-origin", nil, `origin of web pages that may use the API, as "https://app.example" (repeatable)`)
 	f.StringVar(&c.tlsCert, "tls-cert", "", "file of the certificate chain, PEM; read again when it changes or at SIGHUP; empty: plain HTTP")
 	f.StringVar(&c.tlsKey, "tls-key", "", "file of the certificate's private key, PEM")
+	f.StringVar(&c.webhook, "webhook", "", "address that is told by a signed POST when a job of any tenant is over; it may be a private one")
+	f.StringVar(&c.webhookSecret, "webhook-secret", "", `secret that signs what --webhook is told: "whsec_" and base64; best given as LORIKEET_WEBHOOK_SECRET`)
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -162,7 +166,7 @@ func (c *config) check() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkGuard())
+	errs = append(errs, c.checkGuard(), c.checkWebhook())
 	if !slices.Contains([]string{"text", "json"}, c.logFormat) {
 		bad("--log-format must be text or json, is %q", c.logFormat)
 	}
