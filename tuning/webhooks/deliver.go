@@ -386,9 +386,10 @@ func (s *Service) send(ctx context.Context, to Endpoint, e event) (int, error) {
 	id, now := identify("wh_", to.ID, e.ID), time.Now()
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("User-Agent", "lorikeet-webhooks")
-	r.Header.Set("webhook-id", id)
-	r.Header.Set("webhook-timestamp", strconv.FormatInt(now.Unix(), 10))
-	r.Header.Set("webhook-signature", signatures(to.Secrets, id, now, body))
+	for name, value := range map[string]string{"webhook-id": id, "webhook-timestamp": strconv.FormatInt(now.Unix(), 10),
+		"webhook-signature": signatures(to.Secrets, id, now, body)} {
+		r.Header[name] = []string{value} // as the specification spells them, for receivers that mind
+	}
 	client := to.client
 	if client == nil {
 		client = s.o.Client
