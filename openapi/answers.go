@@ -17,6 +17,15 @@ var failures = map[string][]int{
 	"tuneFull":             {404, 409, 429, 503, 507},
 	"tuneLora":             {404, 409, 429, 503, 507},
 	"tuneInstruction":      {404, 409, 429, 503, 507},
+	"createChatCompletion": {404, 503},
+	"createCompletion":     {404, 503},
+	"openaiDeleteModel":    {507},
+	"openaiCreateFile":     {507},
+	"openaiCreateJob":      {404, 409, 429, 503, 507},
+	"openaiCancelJob":      {409},
+	"openaiPauseJob":       {409},
+	"openaiResumeJob":      {409},
+	"openaiGetFileContent": {206, 304, 412, 416},
 	"cancelJob":            {409},
 	"pauseJob":             {409},
 	"resumeJob":            {409},
@@ -65,7 +74,9 @@ func answers(method, path, scope string, op *openapi3.Operation) {
 		codes = append(codes, 404)
 	}
 	if len(op.Parameters) > 0 || op.RequestBody != nil {
-		codes = append(codes, 422) // a parameter of the wrong type
+		if !strings.HasPrefix(path, openaiPrefix) { // there it is a 400
+			codes = append(codes, 422) // a parameter of the wrong type
+		}
 	}
 	if op.RequestBody != nil {
 		codes = append(codes, 408, 413, 415)
@@ -101,7 +112,7 @@ func answers(method, path, scope string, op *openapi3.Operation) {
 		case code == "default":
 			r.Value.Content = openapi3.Content{"application/problem+json": openapi3.NewMediaType().WithSchemaRef(ref("Problem"))}
 			*r.Value.Description = "an error"
-		case op.OperationID == "createKey": // it is in the list, and nowhere alone
+		case op.OperationID == "createKey", strings.HasPrefix(path, openaiPrefix): // it is in the list, and nowhere alone
 		case code == "201", code == "202", code == "302":
 			header(r.Value, "Location", "where the new thing is")
 		}
@@ -135,6 +146,17 @@ func content(op *openapi3.Operation) {
 	case "generate":
 		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(text(
 			"Server-sent events, when the request says stream. First data: {\"text\": …} for each piece of the text; then data: a Generation without text; then data: [DONE]. An event named error has a Problem as its data, and is the last."))
+	case "createChatCompletion":
+		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(text(
+			"Server-sent events, when the request says stream: data: a chat.completion.chunk for each piece; then data: [DONE]."))
+	case "createCompletion":
+		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(text(
+			"Server-sent events, when the request says stream: data: a text_completion for each piece; then data: [DONE]."))
+	case "openaiGetFileContent":
+		ok.Value.Content = binary()
+		ok.Value.Content["text/csv"] = openapi3.NewMediaType().WithSchemaRef(text("the results of a job"))
+		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())
+		header(ok.Value, "ETag", "the digest of an upload")
 	case "getAdapterFile":
 		ok.Value.Content = binary()
 		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())

@@ -12,6 +12,9 @@ import (
 func finish(doc *openapi3.T, scopes map[string]string) error {
 	doc.Servers = openapi3.Servers{{URL: "/", Description: "this server"}}
 	doc.Components.SecuritySchemes = schemes()
+	if err := openai(doc); err != nil {
+		return err
+	}
 	if err := polymorphic(doc); err != nil {
 		return err
 	}
@@ -187,8 +190,8 @@ func polymorphic(doc *openapi3.T) error {
 		delete(s.Properties, "tenant") // swag does not see that the request hides the spec's
 	}
 	// What callers send is read strictly.
-	for _, name := range []string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "AdapterSource", "CreateKeyRequest",
-		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate"} {
+	for _, name := range append([]string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "AdapterSource", "CreateKeyRequest",
+		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate"}, openaiRequests...) {
 		s, err := schema(doc, name)
 		if err != nil {
 			return err
@@ -213,6 +216,13 @@ func bodies(op *openapi3.Operation) {
 		return inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Format: "binary", Description: about})
 	}
 	switch op.OperationID {
+	case "openaiCreateFile":
+		op.RequestBody.Value.Content = openapi3.Content{"multipart/form-data": openapi3.NewMediaType().WithSchemaRef(
+			object("", []string{"file", "purpose"}, map[string]*openapi3.SchemaRef{
+				"file":    file("the file"),
+				"purpose": inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Enum: []any{"fine-tune"}}),
+			}))}
+		op.RequestBody.Value.Required = true
 	case "createDataset":
 		content := openapi3.Content{"multipart/form-data": openapi3.NewMediaType().WithSchemaRef(
 			object("", []string{"file"}, map[string]*openapi3.SchemaRef{

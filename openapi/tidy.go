@@ -9,7 +9,8 @@ import (
 
 // names are the schemas whose Go name is not what a reader of the document, or a
 // generated client, should see. All others lose their package and begin with a
-// capital letter; page[X] becomes XPage.
+// capital letter; page[X] becomes XPage and
+// listing[X] XList.
 var names = map[string]string{
 	"data.Kind":     "DatasetKind",
 	"tuning.Kind":   "JobKind",
@@ -47,10 +48,23 @@ func schemaName(old string) string {
 	if _, item, ok := strings.Cut(old, ".page-"); ok {
 		return schemaName(strings.Replace(item, "_", ".", 1)) + "Page"
 	}
+	if _, item, ok := strings.Cut(old, ".listing-"); ok {
+		return schemaName(strings.Replace(item, "_", ".", 1)) + "List"
+	}
 	name := old[strings.LastIndexByte(old, '.')+1:]
 	first := []rune(name)
 	first[0] = unicode.ToUpper(first[0])
 	return string(first)
+}
+
+// long reports whether a number of this name does not fit into 32 bits, which some
+// generated clients give it otherwise.
+func long(name string) bool {
+	switch name {
+	case "created", "estimated_finish", "seed", "shuffle_seed", "bytes", "parameters":
+		return true
+	}
+	return strings.HasSuffix(name, "_at") || strings.HasSuffix(name, "_bytes")
 }
 
 // mend walks the whole document. key is the name that v stands under.
@@ -65,6 +79,9 @@ func mend(key string, v any) {
 		}
 		if v["type"] == "string" && (key == "time" || strings.HasSuffix(key, "_at")) {
 			v["format"] = "date-time"
+		}
+		if v["type"] == "integer" && v["format"] == nil && long(key) {
+			v["format"] = "int64"
 		}
 		delete(v, "x-enum-varnames") // Go's names of constants are nobody's business
 		delete(v, "x-enum-comments")

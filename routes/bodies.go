@@ -8,6 +8,11 @@ var smallBodies = map[string]bool{
 	"POST /adapters":                 true, // as JSON; a form has Limits.Adapter
 	"POST /adapters/{name}/rollback": true,
 	"POST /keys":                     true,
+
+	"POST /v1/webhook_endpoints":                                     true,
+	"POST /v1/webhook_endpoints/{webhook_endpoint_id}":               true,
+	"POST /v1/webhook_endpoints/{webhook_endpoint_id}/rotate_secret": true,
+	"POST /v1/webhook_endpoints/{webhook_endpoint_id}/test":          true,
 }
 
 // limits are those of one operation.

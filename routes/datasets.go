@@ -31,6 +31,7 @@ type rowStore interface {
 type rows interface {
 	rowStore
 	rowSource
+	uploads
 	CreateFor(ctx context.Context, tenant string, r io.Reader, how data.Options) (d datasets.Dataset, created bool, err error)
 }
 

@@ -115,17 +115,21 @@ func compareBody(t *testing.T, o operation, op *openapi3.Operation) {
 
 // special are the answers that write themselves, with what they write as JSON.
 var special = map[reflect.Type]reflect.Type{
-	reflect.TypeFor[submission]():     reflect.TypeFor[job](),
-	reflect.TypeFor[eventFeed]():      nil,
-	reflect.TypeFor[writing]():        reflect.TypeFor[generation](),
-	reflect.TypeFor[storedFile]():     nil,
-	reflect.TypeFor[static]():         nil,
-	reflect.TypeFor[homePage]():       nil,
-	reflect.TypeFor[pageFile]():       nil,
-	reflect.TypeFor[passed]():         nil,
-	reflect.TypeFor[none]():           nil,
-	reflect.TypeFor[createdDataset](): reflect.TypeFor[datasets.Dataset](),
-	reflect.TypeFor[createdAdapter](): reflect.TypeFor[adapterVersion](),
+	reflect.TypeFor[submission]():                       reflect.TypeFor[job](),
+	reflect.TypeFor[eventFeed]():                        nil,
+	reflect.TypeFor[writing]():                          reflect.TypeFor[generation](),
+	reflect.TypeFor[storedFile]():                       nil,
+	reflect.TypeFor[static]():                           nil,
+	reflect.TypeFor[homePage]():                         nil,
+	reflect.TypeFor[pageFile]():                         nil,
+	reflect.TypeFor[passed]():                           nil,
+	reflect.TypeFor[none]():                             nil,
+	reflect.TypeFor[createdDataset]():                   reflect.TypeFor[datasets.Dataset](),
+	reflect.TypeFor[createdAdapter]():                   reflect.TypeFor[adapterVersion](),
+	reflect.TypeFor[completionAnswer[chatCompletion]](): reflect.TypeFor[chatCompletion](),
+	reflect.TypeFor[completionAnswer[completion]]():     reflect.TypeFor[completion](),
+	reflect.TypeFor[fileContent]():                      nil,
+	reflect.TypeFor[createdJob]():                       reflect.TypeFor[tuningJob](),
 }
 
 func compareAnswer(t *testing.T, o operation, op *openapi3.Operation) {

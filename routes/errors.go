@@ -20,6 +20,7 @@ import (
 	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
+	"lorikeet/tuning/webhooks"
 )
 
 // What can be wrong with a request before its meaning is looked at.
@@ -37,6 +38,7 @@ var (
 	errNotReady     = errors.New("the service is not ready")
 	errDraining     = errors.New("the service is shutting down")
 	errNoFile       = errors.New("no such file in this version")
+	errNoUpload     = errors.New("no such file")
 	errRange        = errors.New("the file does not have this range")
 )
 
@@ -72,6 +74,7 @@ var failures = []failure{
 	{errNoRoute, http.StatusNotFound, "not_found", "Not found", ""},
 	{errNoMethod, http.StatusMethodNotAllowed, "method_not_allowed", "Method not allowed", ""},
 	{errNoFile, http.StatusNotFound, "file_not_found", "File not found", "file"},
+	{errNoUpload, http.StatusNotFound, "file_not_found", "File not found", "file_id"},
 	{errRange, http.StatusRequestedRangeNotSatisfiable, "range_not_satisfiable", "No such range", ""},
 	{errNotReady, http.StatusServiceUnavailable, "not_ready", "Not ready", ""},
 	{errDraining, http.StatusServiceUnavailable, "draining", "Shutting down", ""},
@@ -93,6 +96,9 @@ var failures = []failure{
 	{tuning.ErrState, http.StatusConflict, "job_state", "Not possible in this state", "id"},
 	{tuning.ErrConflict, http.StatusConflict, "idempotency_conflict", "Idempotency key used before", "idempotency_key"},
 	{tuning.ErrFull, http.StatusTooManyRequests, "queue_full", "Queue is full", ""},
+
+	{webhooks.ErrNotFound, http.StatusNotFound, "webhook_endpoint_not_found", "Webhook endpoint not found", "webhook_endpoint_id"},
+	{webhooks.ErrRefused, http.StatusUnprocessableEntity, "webhook_unreachable", "Webhook endpoint not reached", "url"},
 
 	{datasets.ErrNotFound, http.StatusNotFound, "dataset_not_found", "Data set not found", "id"},
 

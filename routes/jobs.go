@@ -16,6 +16,7 @@ import (
 // jobs is the half of the tuning queue that HTTP needs.
 type jobs interface {
 	Submit(context.Context, tuning.Spec, queue.Inputs) (job tuning.Job, replayed bool, err error)
+	SendingKey(context.Context, queue.Sending) (key string, err error)
 	Get(ctx context.Context, id string) (tuning.Job, error)
 	Tenant(ctx context.Context, id string) (string, error) // whose job it is
 	Wait(ctx context.Context, id string, most time.Duration) (tuning.Job, error)

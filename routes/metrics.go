@@ -35,7 +35,7 @@ type meters struct {
 // From a cached small model on a GPU to a long text on a laptop.
 var latencies = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 
-func newMeters(r *prometheus.Registry, jobs jobs, engine engine) (*meters, error) {
+func newMeters(r *prometheus.Registry, jobs jobs, engine engine, hooks hooks) (*meters, error) {
 	m := &meters{
 		registry: r,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -72,7 +72,7 @@ func newMeters(r *prometheus.Registry, jobs jobs, engine engine) (*meters, error
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.predicted, m.queued, m.inferred,
-		m.tokens, m.first, m.perToken, m.texts, m.uploads, queueGauges{jobs}, engineGauges{engine}} {
+		m.tokens, m.first, m.perToken, m.texts, m.uploads, queueGauges{jobs}, engineGauges{engine}, hookGauges{hooks}} {
 		errs = append(errs, r.Register(c))
 	}
 	for _, c := range []prometheus.Collector{

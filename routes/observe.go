@@ -25,6 +25,7 @@ type visit struct {
 	written bool
 	err     error
 	attrs   []slog.Attr
+	began   time.Time
 	caller  caller            // who asks, once that is known
 	trace   trace.SpanContext // zero: nothing is traced
 }
@@ -91,7 +92,7 @@ func (v *visit) Flush() {
 // place in the metrics, and turns a panic into a 500.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	v := &visit{ResponseWriter: w, id: requestID(r.Header.Get("X-Request-Id"))}
+	v := &visit{ResponseWriter: w, id: requestID(r.Header.Get("X-Request-Id")), began: start}
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	h.metrics.inFlight.Inc()
 	defer func() {

@@ -31,6 +31,9 @@ func (h *Handler) openai(o Options) []operation {
 	var (
 		m = openaiModels{o.Engine, o.Adapters, o.Info.Started}
 		c = completions{openaiModels: m, metrics: h.metrics, heartbeat: h.limits.Heartbeat, closing: h.closing}
+		f = openaiFiles{o.Datasets, o.Jobs, h.limits, h.metrics}
+		t = openaiJobs{openaiModels: m, tune: tune{o.Engine, o.Datasets, o.Planner, o.Jobs}, queue: o.Jobs, rows: o.Datasets}
+		w = openaiWebhooks{o.Webhooks}
 	)
 	return []operation{
 		{get, "/v1/models", handle(m.list), ok, predicts, false},
@@ -38,6 +41,30 @@ func (h *Handler) openai(o Options) []operation {
 		{del, "/v1/models/{model}", handle(m.remove), ok, tunes, false},
 		{post, "/v1/chat/completions", handle(c.chat), ok, predicts, false},
 		{post, "/v1/completions", handle(c.complete), ok, predicts, false},
+
+		{post, "/v1/files", handle(f.create), ok, tunes, false},
+		{get, "/v1/files", handle(f.list), ok, tunes, false},
+		{get, "/v1/files/{file_id}", handle(f.get), ok, tunes, false},
+		{del, "/v1/files/{file_id}", handle(f.remove), ok, tunes, false},
+		{get, "/v1/files/{file_id}/content", handle(f.content), ok, tunes, false},
+
+		{post, "/v1/fine_tuning/jobs", handle(t.create), ok, tunes, false},
+		{get, "/v1/fine_tuning/jobs", handle(t.list), ok, tunes, false},
+		{get, "/v1/fine_tuning/jobs/{fine_tuning_job_id}", handle(t.get), ok, tunes, false},
+		{post, "/v1/fine_tuning/jobs/{fine_tuning_job_id}/cancel", handle(t.cancel), ok, tunes, false},
+		{post, "/v1/fine_tuning/jobs/{fine_tuning_job_id}/pause", handle(t.pause), ok, tunes, false},
+		{post, "/v1/fine_tuning/jobs/{fine_tuning_job_id}/resume", handle(t.resume), ok, tunes, false},
+		{get, "/v1/fine_tuning/jobs/{fine_tuning_job_id}/events", handle(t.events), ok, tunes, false},
+		{get, "/v1/fine_tuning/jobs/{fine_tuning_job_id}/checkpoints", handle(t.checkpoints), ok, tunes, false},
+
+		{post, "/v1/webhook_endpoints", handle(w.create), ok, tunes, false},
+		{get, "/v1/webhook_endpoints", handle(w.list), ok, tunes, false},
+		{get, "/v1/webhook_endpoints/{webhook_endpoint_id}", handle(w.get), ok, tunes, false},
+		{post, "/v1/webhook_endpoints/{webhook_endpoint_id}", handle(w.update), ok, tunes, false},
+		{del, "/v1/webhook_endpoints/{webhook_endpoint_id}", handle(w.remove), ok, tunes, false},
+		{post, "/v1/webhook_endpoints/{webhook_endpoint_id}/rotate_secret", handle(w.rotate), ok, tunes, false},
+		{post, "/v1/webhook_endpoints/{webhook_endpoint_id}/test", handle(w.test), ok, tunes, false},
+		{get, "/v1/webhook_event_types", handle(w.types), ok, tunes, false},
 	}
 }
 

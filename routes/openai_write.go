@@ -19,7 +19,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lorikeet/adapters"
-	"lorikeet/adapters/invalid"
 	"lorikeet/inference"
 	"lorikeet/inference/arch"
 )
@@ -224,25 +223,15 @@ func (o *completionOrder) label(row inference.Row) (writtenText, error) {
 
 // blamed makes the engine's faults name fields of this request.
 func (o *completionOrder) blamed(err error) error {
-	faults := invalid.Faults(err)
-	if len(faults) == 0 {
-		return err
-	}
-	all := make([]error, len(faults))
-	for i, f := range faults {
+	return relabelled(err, func(field string) string {
 		switch {
-		case f.Field == "prompt", strings.HasPrefix(f.Field, "inputs"):
-			f.Field = o.blame
-		case strings.HasPrefix(f.Field, "adapter"):
-			f.Field = "model"
+		case field == "prompt", strings.HasPrefix(field, "inputs"):
+			return o.blame
+		case strings.HasPrefix(field, "adapter"):
+			return "model"
 		}
-		all[i] = &f
-	}
-	if joined := errors.Join(all...); errors.Is(err, inference.ErrTooLong) {
-		return fmt.Errorf("%w: %w", inference.ErrTooLong, joined)
-	} else {
-		return joined
-	}
+		return field
+	})
 }
 
 // stream answers with the texts as they come.

@@ -33,6 +33,7 @@ type Options struct {
 	Datasets rows     // uploaded rows
 	Planner  planner  // says what a fine-tune would cost
 	Access   Access   // who may ask
+	Webhooks hooks    // who is told that jobs are over
 
 	Info    Info                 // what /info tells
 	Ready   func() error         // nil, or a further condition of /readyz
@@ -105,7 +106,7 @@ func New(o Options) (*Handler, error) {
 	if o.Metrics == nil {
 		o.Metrics = prometheus.NewRegistry()
 	}
-	m, err := newMeters(o.Metrics, o.Jobs, o.Engine)
+	m, err := newMeters(o.Metrics, o.Jobs, o.Engine, o.Webhooks)
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
@@ -140,7 +141,7 @@ func (o Options) complete() error {
 	var missing []error
 	for name, absent := range map[string]bool{
 		"Engine": o.Engine == nil, "Adapters": o.Adapters == nil, "Sources": o.Sources == nil,
-		"Jobs": o.Jobs == nil, "Datasets": o.Datasets == nil, "Planner": o.Planner == nil, "Access.Keys": o.Access.Keys == nil,
+		"Jobs": o.Jobs == nil, "Datasets": o.Datasets == nil, "Planner": o.Planner == nil, "Access.Keys": o.Access.Keys == nil, "Webhooks": o.Webhooks == nil,
 	} {
 		if absent {
 			missing = append(missing, fmt.Errorf("routes: Options.%s is missing", name))

@@ -30,6 +30,7 @@ import (
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"
 	"lorikeet/tuning/train"
+	"lorikeet/tuning/webhooks"
 )
 
 // fakeEngine answers as a two-label classifier that counts letters. Names are
@@ -232,7 +233,7 @@ func newService(t *testing.T, change func(*Options)) *service {
 	}
 	o := Options{
 		Engine: s.engine, Adapters: registry, Sources: folders{}, Jobs: q, Planner: fakePlanner{},
-		Datasets: datasets.New(datasets.Options{Store: dir}), Access: Access{Keys: keys},
+		Datasets: datasets.New(datasets.Options{Store: dir}), Access: Access{Keys: keys}, Webhooks: webhooks.New(webhooks.Options{Store: dir, Client: http.DefaultClient, Local: true}),
 		Log:    slog.New(slog.NewJSONHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Limits: Limits{TempDir: t.TempDir(), Inputs: 8, JSON: 64 << 10, Dataset: 256 << 10, Adapter: 256 << 10},
 	}

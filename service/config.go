@@ -43,6 +43,8 @@ type config struct {
 	origins        []string
 	tlsCert        string
 	tlsKey         string
+	webhook        string
+	webhookSecret  string
 	logFormat      string
 	logLevel       string
 	metricsAddr    string
@@ -82,6 +84,8 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.idle, "idle", 0, "worker: end when there was no job for so long; 0: wait")
 	f.StringVar(&c.metricsAddr, "metrics-addr", "", "further address that gives /metrics, /livez and /readyz without a key: for a worker, and for a scraper that has none; empty: none")
 	f.StringVar(&c.debugAddr, "debug-addr", "", "loopback address for Go's profiles, below /debug/pprof/; empty: none")
+	f.StringVar(&c.webhook, "webhook", "", "address that is told by a signed POST when a job of any tenant is over; it may be a private one")
+	f.StringVar(&c.webhookSecret, "webhook-secret", "", `secret that signs what --webhook is told: "whsec_" and base64; best given as LORIKEET_WEBHOOK_SECRET`)
 	f.StringVar(&c.logFormat, "log-format", "text", "text or json")
 	f.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 }
@@ -173,7 +177,7 @@ func (c *config) check() error {
 			errs = append(errs, err)
 		}
 	}
-	errs = append(errs, c.checkGuard(), c.checkObserved())
+	errs = append(errs, c.checkGuard(), c.checkObserved(), c.checkWebhook())
 	if !slices.Contains([]string{"text", "json"}, c.logFormat) {
 		bad("--log-format must be text or json, is %q", c.logFormat)
 	}

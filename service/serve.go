@@ -26,6 +26,7 @@ import (
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"
+	"lorikeet/tuning/webhooks"
 )
 
 // parts are what API and worker share.
@@ -37,6 +38,7 @@ type parts struct {
 	traces   trace.TracerProvider // nil: nothing is traced
 	registry *adapters.Registry
 	queue    *queue.Queue
+	hooks    *webhooks.Service
 	place    func(adapters.Version) // puts a new variant on the device; nil where nothing is served
 	prune    func()                 // lets go of what is not registered any more; nil where nothing is served
 	close    []func() error
@@ -86,7 +88,8 @@ func open(ctx context.Context, c *config) (*parts, error) {
 	if c.redis == "" && strings.HasPrefix(c.store, s3Scheme) {
 		p.log.Warn("no other process may use this store: its Redis is inside this one; give all of them one --redis")
 	}
-	o := queue.Options{Store: p.store, Log: p.log, Register: p.register}
+	p.hooks = c.webhooks(p)
+	o := queue.Options{Store: p.store, Log: p.log, Register: p.register, Over: p.hooks.Over}
 	if c.needsKeys() { // without keys there is one tenant, and the queue's own bound
 		o.JobsPerTenant = c.jobsPerTenant
 	}
@@ -149,10 +152,13 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	}
 	rows := datasets.New(datasets.Options{Store: p.store, Hub: &p.shelf.hub, TempDir: filepath.Join(c.data, "tmp")})
 	handler, err := routes.New(routes.Options{Engine: engine, Adapters: p.registry, Sources: newFolders(c, p.shelf),
-		Jobs: p.queue, Datasets: rows, Access: guard, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
+		Jobs: p.queue, Datasets: rows, Access: guard, Webhooks: p.hooks, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
 		Info: routes.Info{Name: "lorikeet", Version: version(), Go: goVersion(), GoMLX: moduleVersion("github.com/gomlx/gomlx"),
 			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Metrics: p.metrics, Tracing: p.traces, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
 	if err != nil {
+		return err
+	}
+	if err := p.hooks.Begin(ctx); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", c.addr)
@@ -178,6 +184,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	g.Go(func() error { return engine.Run(below) })
 	g.Go(func() error { return p.observe(below, c) })
 	g.Go(func() error { return p.queue.Run(below) })
+	g.Go(func() error { return p.hooks.Run(below) })
 	p.place = func(v adapters.Version) { // a full fine-tune takes seconds to compile: before somebody asks
 		if err := engine.Place(below, v, false); err != nil && below.Err() == nil {
 			p.log.Warn("variant not placed ahead", "variant", v.String(), "error", err)

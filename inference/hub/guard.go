@@ -110,6 +110,16 @@ func Guarded(endpoint string) *http.Transport {
 	return g.transport()
 }
 
+// Outbound is a transport for addresses that callers name: it dials none that is private
+// or link-local, and loopback only with local.
+func Outbound(local bool) *http.Transport {
+	g := &guard{
+		dialer: net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second},
+		proxy:  http.ProxyFromEnvironment, named: map[string]named{}, allowed: map[network]bool{publicNet: true, machineNet: local},
+	}
+	return g.transport()
+}
+
 func (g *guard) transport() *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DialContext, t.Proxy = g.dial, g.proxyOf

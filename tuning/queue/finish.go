@@ -59,7 +59,7 @@ func (q *Queue) decide(ctx context.Context, s *state, f finalRecord) (won bool, 
 
 // ended tells Redis that a job is over.
 func (q *Queue) ended(ctx context.Context, s *state) {
-	q.index.over(s.id, s.status())
+	q.noteOver(s.job())
 	if err := q.redis.hint(ctx, func(ctx context.Context) error { return q.redis.dequeue(ctx, s.spec, true) }); err != nil {
 		q.kick()
 	}

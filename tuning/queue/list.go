@@ -38,11 +38,23 @@ func (x *index) add(r specRecord) {
 	}
 }
 
-func (x *index) over(id string, status tuning.Status) {
+// over notes that a job is over, and reports whether this is news here.
+func (x *index) over(id string, status tuning.Status) (news bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if e := x.jobs[id]; e != nil {
-		e.status = status
+	e := x.jobs[id]
+	if e == nil || !status.Over() {
+		return false
+	}
+	news = e.status == ""
+	e.status = status
+	return news
+}
+
+// noteOver takes note of a job that is over.
+func (q *Queue) noteOver(j tuning.Job) {
+	if q.index.over(j.ID, j.Status) && q.o.Over != nil {
+		q.o.Over(j)
 	}
 }
 

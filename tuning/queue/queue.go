@@ -56,6 +56,10 @@ type Options struct {
 	// that holds an invalid.Fault fails the job; any other is tried again. Nil:
 	// nothing is to be done.
 	Register func(ctx context.Context, f Finished) (tuning.Result, error)
+	// Over is told of each job that is over, once by every process that comes to know of
+	// it: by one that runs Run in any case, also at its start of those that ended before.
+	// It must not wait. Nil: nobody is told.
+	Over func(tuning.Job)
 
 	Lease      time.Duration // how long a silent worker keeps its job; 30 s
 	Poll       time.Duration // how often an idle worker looks for work unasked; 1 s

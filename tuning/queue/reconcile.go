@@ -109,7 +109,7 @@ func (q *Queue) repair(ctx context.Context, id string) error {
 	}
 	switch {
 	case s.status().Over():
-		q.index.over(id, s.status())
+		q.noteOver(s.job())
 		return q.redis.dequeue(ctx, s.spec, true)
 	case s.registering():
 		// The winner may be at it. When it is not, its lease runs out.

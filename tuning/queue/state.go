@@ -194,7 +194,7 @@ func (q *Queue) Get(ctx context.Context, id string) (tuning.Job, error) {
 func (q *Queue) view(ctx context.Context, s *state) tuning.Job {
 	j := s.job()
 	if j.Status.Over() {
-		q.index.over(s.id, j.Status)
+		q.noteOver(j)
 		return j
 	}
 	if j.Status == tuning.Queued {
