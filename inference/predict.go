@@ -173,8 +173,8 @@ func field(list string, i, n int) string {
 
 // prepared gives an adapter ready for the bank, from memory or from the store.
 func (e *Engine) prepared(ctx context.Context, model *served, v adapters.Version) (*Prepared, error) {
-	if v.Base != model.name || v.BaseDigest != "" && v.BaseDigest != model.base.Digest {
-		return nil, fmt.Errorf("%w: %s was made for base %s (%s), not for %s (%s)", ErrWrongBase, v.Ref, v.Base, short(v.BaseDigest), model.name, short(model.base.Digest))
+	if err := model.base.fits(v); err != nil {
+		return nil, err
 	}
 	p, err := e.host.get(ctx, hostKey(v), func() (*Prepared, error) {
 		a, err := e.Registry.Open(context.WithoutCancel(ctx), v, model.base.Layout)

@@ -76,7 +76,7 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 	v = adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
 		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels, Template: a.Meta.Template,
 		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
-		Metrics: in.Metrics, Source: in.Source, Tenant: in.Tenant, CreatedAt: time.Now()}
+		Metrics: in.Metrics, Source: in.Source, Tenant: in.Tenant, Origin: s.base.Origin(string(p.Problem), ""), CreatedAt: time.Now()}
 	if in.Once {
 		if old, err := e.Registry.Resolve(ctx, in.Name); err == nil && old.Base == v.Base && maps.Equal(old.Files, v.Files) {
 			return old, nil

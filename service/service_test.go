@@ -223,6 +223,13 @@ func TestTheWholeJob(t *testing.T) {
 	if a := job["metrics"].(map[string]any)["eval_accuracy"].(float64); a < 0.9 {
 		t.Errorf("the LoRA job reaches an accuracy of %v", a)
 	}
+	p := c.call(200, "GET", "/adapters/reviews/versions/1/passport", nil)
+	taught, base := p["training"].(map[string]any), p["base"].(map[string]any)
+	if base["source"] != "hf:tiny/bert" || base["tokenizer_digest"] == nil || p["problem_type"] != "single_label_classification" || taught["steps"] != plan["steps"] ||
+		taught["dataset"].(map[string]any)["source"].(map[string]any)["id"] != set["id"] || taught["validation"].(map[string]any)["digest"] == nil ||
+		taught["hyperparameters"].(map[string]any)["learning_rate"] != 0.02 || p["metrics"].(map[string]any)["eval_samples"] != plan["validation_rows"] {
+		t.Errorf("the passport is %v", p)
+	}
 	full := map[string]any{"model": "tiny", "name": "whole", "dataset": spec["dataset"],
 		"hyperparameters": map[string]any{"epochs": 8, "learning_rate": 0.003, "batch_size": 8, "dropout": 0}}
 	job = c.finish(c.call(202, "POST", "/tune/full", full)["id"].(string))
@@ -237,8 +244,7 @@ func TestTheWholeJob(t *testing.T) {
 		}
 	}
 
-	base := inferencetest.Base(t, "tiny", dir)
-	config, weights := inferencetest.Adapter(t, base, 1, 4, "x", "y", "z")
+	config, weights := inferencetest.Adapter(t, inferencetest.Base(t, "tiny", dir), 1, 4, "x", "y", "z")
 	c.upload(201, "/adapters", map[string]string{"name": "mine", "model": "tiny"}, map[string][]byte{"adapter_config.json": config, "adapter_model.safetensors": weights})
 	a := c.call(200, "POST", "/predict", map[string]any{"model": "tiny", "inputs": append(texts, texts...), "adapters": []string{"reviews", "mine", "mine@1", "reviews"}})
 	if label(t, a, 0) != "positive" || !strings.Contains("xyz", label(t, a, 1)) || label(t, a, 3) != "negative" {

@@ -34,6 +34,7 @@ func (a *attempt) finish() (tuning.Outcome, error) {
 	}
 	maps.Copy(out.Metrics, scores)
 	out.Metrics["train_loss"] = a.place.LossSum / float64(max(1, a.place.Step))
+	out.Metrics["train_samples"], out.Metrics["eval_samples"] = float64(len(a.train)), float64(len(a.held)) // as in transformers' own scripts
 	out.Metrics["train_runtime_seconds"] = a.worked.Seconds()
 	var err error
 	out.Files, err = a.recipe.export(a)
