@@ -40,7 +40,8 @@ type Base struct {
 	// TokenizerDigest is of the files of the tokenizer. It is empty where Digest covers
 	// them: the tokenizer of a GGUF file is in the file.
 	TokenizerDigest string
-	License         string // as README.md says, in the hub's words; empty: it does not
+	Calibration     *adapters.Calibration // of the scores of its own head; nil: none
+	License         string                // as README.md says, in the hub's words; empty: it does not
 
 	dir     fs.FS
 	model   *checkpoint.Model

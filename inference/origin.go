@@ -32,9 +32,19 @@ func (b *Base) fits(v adapters.Version) error {
 	return nil
 }
 
-// identify digests the tokenizer and looks for a licence.
+// identify digests the tokenizer, and looks for a licence and a calibration.
 func (b *Base) identify(dir fs.FS) error {
 	b.License = license(dir)
+	switch text, err := fs.ReadFile(dir, adapters.CalibrationFile); {
+	case err == nil:
+		c, err := adapters.ParseCalibration(text)
+		if err != nil {
+			return err
+		}
+		b.Calibration = &c
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
 	if _, err := fs.Stat(dir, gguf.WeightsFile); err == nil {
 		return nil
 	}

@@ -34,6 +34,8 @@ type Row struct {
 	Problem arch.Problem
 	Adapter *adapters.Ref // nil: the bare base
 	Tokens  int
+	// Temperature makes calibrated scores of the logits; 0: the model is not calibrated.
+	Temperature float64
 }
 
 // Answer is what Predict returns: one row for each input, in order.
@@ -222,9 +224,12 @@ func (e *Engine) items(ctx context.Context, model *served, r Request, names []st
 func (e *Engine) row(model *served, it *item) Row {
 	f := model.base.Facts()
 	row := Row{Labels: f.Labels, Problem: f.Problem, Tokens: len(it.tokens.IDs)}
+	if c := model.base.Calibration; c != nil {
+		row.Temperature = c.Temperature
+	}
 	if a := it.adapter; a != nil {
 		row.Adapter = &a.Ref
-		row.Problem = a.Problem
+		row.Problem, row.Temperature = a.Problem, a.Temperature
 		if a.Labels != nil {
 			row.Labels = a.Labels
 		}
@@ -260,4 +265,14 @@ func Scores(problem arch.Problem, logits []float32) []float64 {
 		}
 	}
 	return s
+}
+
+// Calibrated are the probabilities of a row whose model is calibrated: the softmax of its
+// logits over its temperature.
+func Calibrated(row Row) []float64 {
+	z := make([]float32, len(row.Logits))
+	for i, x := range row.Logits {
+		z[i] = float32(float64(x) / row.Temperature)
+	}
+	return Scores(row.Problem, z)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -211,7 +212,7 @@ func TestTheWholeJob(t *testing.T) {
 
 	c.call(422, "POST", "/predict", map[string]any{"model": "tiny", "inputs": "the movie was great"}) // a bare encoder has no head
 	set := c.upload(201, "/datasets", nil, map[string][]byte{"file": rows(96)})
-	spec := map[string]any{"model": "tiny", "name": "reviews", "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.2}, "hyperparameters": tuned}
+	spec := map[string]any{"model": "tiny", "name": "reviews", "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.25}, "hyperparameters": tuned}
 	plan := c.call(200, "POST", "/tune/lora?dry_run=true", spec)
 	if plan["rows"].(float64)+plan["validation_rows"].(float64) != 96 {
 		t.Errorf("the plan is %v", plan)
@@ -222,6 +223,15 @@ func TestTheWholeJob(t *testing.T) {
 	}
 	if a := job["metrics"].(map[string]any)["eval_accuracy"].(float64); a < 0.9 {
 		t.Errorf("the LoRA job reaches an accuracy of %v", a)
+	}
+	if m := job["metrics"].(map[string]any); m["temperature"].(float64) <= 0 || m["eval_ece"] == nil || m["eval_ece_calibrated"] == nil {
+		t.Errorf("the LoRA job is calibrated as %v", m)
+	}
+	sure := map[string]any{"model": "reviews", "inputs": "the movie was very great", "calibrated": true, "abstain_below": 1, "logits": true}
+	r := results(t, c.call(200, "POST", "/predict", sure))[0]
+	if logits := r["logits"].([]any); r["abstained"] != true || r["label"] != nil || r["index"] != nil || r["calibrated"] != true ||
+		math.Abs(r["score"].(float64)-1/(1+math.Exp((logits[0].(float64)-logits[1].(float64))/job["metrics"].(map[string]any)["temperature"].(float64)))) > 1e-6 {
+		t.Errorf("calibrated, and abstaining, it answers %v", r)
 	}
 	p := c.call(200, "GET", "/adapters/reviews/versions/1/passport", nil)
 	taught, base := p["training"].(map[string]any), p["base"].(map[string]any)
