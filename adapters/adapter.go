@@ -32,6 +32,8 @@ type Adapter struct {
 	Biases  map[string][]float32 // by module path: the biases the adapter trained, [out]
 	Saved   map[string]Dense     // by module path: layers stored whole
 	Meta    Meta
+	// Calibration of its scores; nil: none. It is a file of its own, which Read does not see.
+	Calibration *Calibration
 }
 
 // Factors are the low-rank factors of one module: ΔW = Scale·B·A.

@@ -33,6 +33,17 @@ func (r *Registry) Open(ctx context.Context, v Version, base Layout) (*Adapter, 
 	if err != nil {
 		return nil, fmt.Errorf("adapter %s: %w", v.Ref, err)
 	}
+	if _, ok := v.Files[CalibrationFile]; ok {
+		b, err := r.bytes(ctx, v, CalibrationFile)
+		if err != nil {
+			return nil, err
+		}
+		c, err := ParseCalibration(b)
+		if err != nil {
+			return nil, fmt.Errorf("adapter %s: %w", v.Ref, err)
+		}
+		a.Calibration = &c
+	}
 	return a, nil
 }
 

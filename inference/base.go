@@ -37,6 +37,11 @@ type Base struct {
 	Chat   *prompt.Chat    // the model's own chat template; nil: none. It may be broken
 	Layout adapters.Layout // what adapters may change
 	Digest string          // of the configuration and every tensor
+	// TokenizerDigest is of the files of the tokenizer. It is empty where Digest covers
+	// them: the tokenizer of a GGUF file is in the file.
+	TokenizerDigest string
+	Calibration     *adapters.Calibration // of the scores of its own head; nil: none
+	License         string                // as README.md says, in the hub's words; empty: it does not
 
 	dir     fs.FS
 	model   *checkpoint.Model
@@ -86,8 +91,10 @@ func (b *Base) open(dir fs.FS) error {
 			return err
 		}
 	}
-	b.Digest, err = b.model.Digest()
-	return err
+	if b.Digest, err = b.model.Digest(); err != nil {
+		return err
+	}
+	return b.identify(dir)
 }
 
 // Close releases the files.

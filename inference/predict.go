@@ -34,6 +34,8 @@ type Row struct {
 	Problem arch.Problem
 	Adapter *adapters.Ref // nil: the bare base
 	Tokens  int
+	// Temperature makes calibrated scores of the logits; 0: the model is not calibrated.
+	Temperature float64
 }
 
 // Answer is what Predict returns: one row for each input, in order.
@@ -181,8 +183,8 @@ func field(list string, i, n int) string {
 
 // prepared gives an adapter ready for the bank, from memory or from the store.
 func (e *Engine) prepared(ctx context.Context, model *served, v adapters.Version) (*Prepared, error) {
-	if v.Base != model.name || v.BaseDigest != "" && v.BaseDigest != model.base.Digest {
-		return nil, fmt.Errorf("%w: %s was made for base %s (%s), not for %s (%s)", ErrWrongBase, v.Ref, v.Base, short(v.BaseDigest), model.name, short(model.base.Digest))
+	if err := model.base.fits(v); err != nil {
+		return nil, err
 	}
 	p, err := e.host.get(ctx, hostKey(v), func() (*Prepared, error) {
 		a, err := e.Registry.Open(context.WithoutCancel(ctx), v, model.base.Layout)
@@ -229,9 +231,12 @@ func (e *Engine) items(ctx context.Context, model *served, r Request, names []st
 func (e *Engine) row(model *served, it *item) Row {
 	f := model.base.Facts()
 	row := Row{Labels: f.Labels, Problem: f.Problem, Tokens: len(it.tokens.IDs)}
+	if c := model.base.Calibration; c != nil {
+		row.Temperature = c.Temperature
+	}
 	if a := it.adapter; a != nil {
 		row.Adapter = &a.Ref
-		row.Problem = a.Problem
+		row.Problem, row.Temperature = a.Problem, a.Temperature
 		if a.Labels != nil {
 			row.Labels = a.Labels
 		}
@@ -267,4 +272,14 @@ func Scores(problem arch.Problem, logits []float32) []float64 {
 		}
 	}
 	return s
+}
+
+// Calibrated are the probabilities of a row whose model is calibrated: the softmax of its
+// logits over its temperature.
+func Calibrated(row Row) []float64 {
+	z := make([]float32, len(row.Logits))
+	for i, x := range row.Logits {
+		z[i] = float32(float64(x) / row.Temperature)
+	}
+	return Scores(row.Problem, z)
 }

@@ -18,7 +18,9 @@ type Prepared struct {
 	Labels   []string   // nil: the base's
 	Problem  arch.Problem
 	Template string // how instructions become prompts
-	Bytes    int64
+	// Temperature makes calibrated scores of its logits; 0: it is not calibrated.
+	Temperature float64
+	Bytes       int64
 
 	// rows by the names of the bank's tensors: factors have Pages*PageRank*dim
 	// values, everything else one slot's.
@@ -31,6 +33,9 @@ type Prepared struct {
 func (b *Base) Prepare(ref adapters.Ref, a *adapters.Adapter) (*Prepared, error) {
 	p := &Prepared{Ref: ref, Template: a.Meta.Template, Pages: max(1, (a.Rank()+nn.PageRank-1)/nn.PageRank), rows: map[string][]float32{}}
 	p.Profile = nn.Profile{Pages: p.Pages, Targets: map[string]bool{}}
+	if a.Calibration != nil {
+		p.Temperature = a.Calibration.Temperature
+	}
 	heads := false
 	for _, m := range b.Layout {
 		f, adapted := a.Factors[m.Path]

@@ -26,8 +26,10 @@ type Import struct {
 	Config  []byte // adapter_config.json
 	Weights io.ReaderAt
 	Size    int64 // bytes of Weights
-	Metrics map[string]float64
-	Once    bool // do nothing when the name's current version has these contents
+	// Calibration is adapters.CalibrationFile; nil: none.
+	Calibration []byte
+	Metrics     map[string]float64
+	Once        bool // do nothing when the name's current version has these contents
 }
 
 // Import checks an adapter against its base, prepares it as a request would, and
@@ -57,6 +59,11 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 	if err != nil {
 		return v, err
 	}
+	if in.Calibration != nil {
+		if _, err := adapters.ParseCalibration(in.Calibration); err != nil {
+			return v, err
+		}
+	}
 	p, err := e.check(s.base, a)
 	if err != nil {
 		return v, err
@@ -76,7 +83,12 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 	v = adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: adapters.KindAdapter,
 		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels, Template: a.Meta.Template,
 		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
-		Metrics: in.Metrics, Source: in.Source, Tenant: in.Tenant, CreatedAt: time.Now()}
+		Metrics: in.Metrics, Source: in.Source, Tenant: in.Tenant, Origin: s.base.Origin(string(p.Problem), ""), CreatedAt: time.Now()}
+	if in.Calibration != nil {
+		if v.Files[adapters.CalibrationFile], err = e.Registry.Put(ctx, bytes.NewReader(in.Calibration)); err != nil {
+			return v, err
+		}
+	}
 	if in.Once {
 		if old, err := e.Registry.Resolve(ctx, in.Name); err == nil && old.Base == v.Base && maps.Equal(old.Files, v.Files) {
 			return old, nil

@@ -160,6 +160,7 @@ func content(op *openapi3.Operation) {
 	case "getAdapterFile":
 		ok.Value.Content = binary()
 		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())
+		ok.Value.Content["text/markdown"] = openapi3.NewMediaType().WithSchemaRef(text("the model card, README.md"))
 		header(ok.Value, "ETag", "the digest of the file")
 	case "metrics":
 		ok.Value.Content = openapi3.Content{

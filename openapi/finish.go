@@ -141,6 +141,8 @@ func polymorphic(doc *openapi3.T) error {
 		{"Event", "data", inline(&openapi3.Schema{AnyOf: openapi3.SchemaRefs{ref("StepData"), ref("EvalData"), rawEvent()}, Description: "what a step, an eval, a checkpoint or a status event tells"})},
 		{"Prediction", "adapter", nullable(ref("AdapterRef"))},
 		{"Generation", "adapter", nullable(ref("AdapterRef"))},
+		{"PredictionResult", "label", nullable(text("null: the model abstains"))},
+		{"PredictionResult", "index", nullable(inline(&openapi3.Schema{Type: &openapi3.Types{"integer"}, Description: "of the label among the model's; null: the model abstains"}))},
 	} {
 		s, err := schema(doc, c.schema)
 		if err != nil {
@@ -243,6 +245,7 @@ func bodies(op *openapi3.Operation) {
 				"model":                     named(text("its base; may be left out when there is only one")),
 				"adapter_config.json":       file("PEFT's configuration"),
 				"adapter_model.safetensors": file("PEFT's weights"),
+				"calibration.json":          file("the calibration of an adapter that was tuned here"),
 			}))
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi2conv"
 )
 
-//go:generate go run github.com/swaggo/swag/cmd/swag@v1.16.6 init --quiet --dir ../routes,../tuning,../adapters/invalid --generalInfo document.go --overridesFile overrides.swaggo --output . --outputTypes json --requiredByDefault
+//go:generate go run github.com/swaggo/swag/cmd/swag@v1.16.6 init --quiet --dir ../routes,../tuning,../adapters --generalInfo document.go --overridesFile overrides.swaggo --output . --outputTypes json --requiredByDefault
 
 //go:embed swagger.json
 var swagger []byte

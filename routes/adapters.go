@@ -84,6 +84,10 @@ func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVer
 	for name, f := range v.Files {
 		out.Files[name] = adapterFile{Digest: f.Digest, Bytes: f.Size}
 	}
+	if _, own := v.Files[adapters.CardFile]; !own {
+		_, card := cardOf(v)
+		out.Files[adapters.CardFile] = adapterFile{Digest: card.Digest, Bytes: card.Size}
+	}
 	return out, nil
 }
 

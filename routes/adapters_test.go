@@ -41,7 +41,7 @@ func TestAdapters(t *testing.T) {
 		}
 		var v adapterVersion
 		s.want(200, "GET", "/adapters/imdb/versions/1", nil).into(&v)
-		if v.Version != 1 || v.Rank != 8 || v.Base != "bert" || len(v.Files) != 2 {
+		if v.Version != 1 || v.Rank != 8 || v.Base != "bert" || len(v.Files) != 3 {
 			t.Errorf("%+v", v)
 		}
 	})
@@ -92,9 +92,26 @@ func TestAdapters(t *testing.T) {
 		if p := s.want(404, "GET", "/adapters/imdb/versions/2/files/..%2f..%2fspec", nil).problem(); p.Code != "not_found" {
 			t.Error(p.Code)
 		}
-		if p := s.want(404, "GET", "/adapters/imdb/versions/2/files/README.md", nil).problem(); p.Code != "file_not_found" || !strings.Contains(p.Detail, adapters.ConfigFile) {
+		if p := s.want(404, "GET", "/adapters/imdb/versions/2/files/nothing.md", nil).problem(); p.Code != "file_not_found" || !strings.Contains(p.Detail, adapters.ConfigFile) {
 			t.Errorf("%+v", p)
 		}
+	})
+	t.Run("have a passport and a model card", func(t *testing.T) {
+		s := s.on(t)
+		var p adapters.Passport
+		s.want(200, "GET", "/adapters/imdb/versions/1/passport", nil).into(&p)
+		if p.Name != "imdb" || p.Version != 1 || p.Base.Name != "bert" || p.Metrics["eval_accuracy"] != .9 || len(p.Files) != 2 || p.Training != nil {
+			t.Errorf("%+v", p)
+		}
+		s.want(404, "GET", "/adapters/imdb/versions/9/passport", nil)
+		var v adapterVersion
+		s.want(200, "GET", "/adapters/imdb/versions/1", nil).into(&v)
+		at := "/adapters/imdb/versions/1/files/README.md"
+		card := s.want(200, "GET", at, nil)
+		if f := v.Files["README.md"]; card.header.Get("ETag") != `"`+f.Digest+`"` || int64(len(card.body)) != f.Bytes || !strings.HasPrefix(string(card.body), "---\nbase_model: bert\n") {
+			t.Errorf("%+v, %v: %s", f, card.header, card.body)
+		}
+		s.want(304, "GET", at, nil, "If-None-Match", card.header.Get("ETag"))
 	})
 	t.Run("that do not exist are 404", func(t *testing.T) {
 		s := s.on(t)

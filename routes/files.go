@@ -29,15 +29,17 @@ type storedFile struct {
 	name    string
 	digest  string // "sha256:<hex>"
 	created time.Time
+	made    bool // on demand: another release of the service may make another
 }
 
 // file gives a PEFT file out.
 //
 //	@Summary		Download a file of a version
-//	@Description	Gives out a file of a version as PEFT reads it: adapter_config.json, adapter_model.safetensors, and what else the version has. Ranges and If-None-Match are honoured; the ETag is the digest.
+//	@Description	Gives out a file of a version as PEFT reads it: adapter_config.json, adapter_model.safetensors, and what else the version has; and README.md, its model card. Ranges and If-None-Match are honoured; the ETag is the digest.
 //	@ID				getAdapterFile
 //	@Tags			adapters
 //	@Produce		application/octet-stream
+//	@Produce		text/markdown
 //	@Param			name	path		string	true	"the adapter"
 //	@Param			v		path		int		true	"the version"	minimum(1)
 //	@Param			file	path		string	true	"the file"
@@ -50,6 +52,10 @@ func (a adapterRoutes) file(ctx context.Context, in fileRequest) (storedFile, er
 		return storedFile{}, err
 	}
 	if _, ok := v.Files[in.File]; !ok {
+		if in.File == adapters.CardFile {
+			card, f := cardOf(v)
+			return storedFile{blob: card, name: in.File, digest: f.Digest, created: v.CreatedAt, made: true}, nil
+		}
 		return storedFile{}, noFile(v, in.File)
 	}
 	blob, f, err := a.registry.OpenFile(ctx, v, in.File)
@@ -60,7 +66,7 @@ func (a adapterRoutes) file(ctx context.Context, in fileRequest) (storedFile, er
 }
 
 func noFile(v adapters.Version, file string) error {
-	names := keys(v.Files)
+	names := append(keys(v.Files), adapters.CardFile)
 	slices.Sort(names)
 	return fmt.Errorf("%w: %q; %s has: %s", errNoFile, brief(file), v, strings.Join(names, ", "))
 }
@@ -77,10 +83,16 @@ func (f storedFile) write(w http.ResponseWriter, r *http.Request) (err error) {
 		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":") // RFC 9530
 	}
 	h.Set("Cache-Control", "private, max-age=31536000, immutable") // a version never changes
+	if f.made {
+		h.Set("Cache-Control", "private, no-cache")
+	}
 	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.name}))
 	h.Set("Content-Type", "application/octet-stream")
-	if strings.HasSuffix(f.name, ".json") {
+	switch {
+	case strings.HasSuffix(f.name, ".json"):
 		h.Set("Content-Type", "application/json")
+	case f.made:
+		h.Set("Content-Type", "text/markdown; charset=utf-8")
 	}
 	guarded := &rangeGuard{ResponseWriter: w}
 	http.ServeContent(guarded, r, "", f.created, io.NewSectionReader(f.blob, 0, f.blob.Size()))

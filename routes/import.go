@@ -39,7 +39,7 @@ type adapterSource struct {
 // create registers an adapter made elsewhere.
 //
 //	@Summary		Register an adapter
-//	@Description	Registers a PEFT adapter as the next version of its name. Either JSON with a source ("hf:owner/name@revision", or "file:PATH" below an allowed folder), or a form with the fields name and model and the parts adapter_config.json and adapter_model.safetensors. The adapter is checked whole before anything is stored: pickle files, adapters of another base, unknown options and NaN weights are refused with all the reasons.
+//	@Description	Registers a PEFT adapter as the next version of its name. Either JSON with a source ("hf:owner/name@revision", or "file:PATH" below an allowed folder), or a form with the fields name and model and the parts adapter_config.json and adapter_model.safetensors, and perhaps calibration.json. The adapter is checked whole before anything is stored: pickle files, adapters of another base, unknown options and NaN weights are refused with all the reasons.
 //	@ID				createAdapter
 //	@Tags			adapters
 //	@Accept			json
@@ -163,7 +163,7 @@ func (a adapterRoutes) fromSource(ctx context.Context, u upload, got *arrival) e
 	return got.read(dir)
 }
 
-// read takes the two files out of a PEFT folder.
+// read takes the two files out of a PEFT folder, and the calibration that one of ours has.
 func (a *arrival) read(dir fs.FS) error {
 	config, err := dir.Open(adapters.ConfigFile)
 	if err != nil {
@@ -171,6 +171,14 @@ func (a *arrival) read(dir fs.FS) error {
 	}
 	a.later(config.Close)
 	if a.Config, err = io.ReadAll(limited(config, largestConfig)); err != nil {
+		return err
+	}
+	if calibration, err := dir.Open(adapters.CalibrationFile); err == nil {
+		a.later(calibration.Close)
+		if a.Calibration, err = io.ReadAll(limited(calibration, largestConfig)); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	weights, err := dir.Open(adapters.WeightsFile)

@@ -45,6 +45,8 @@ func (a adapterRoutes) fromForm(u upload, got *arrival) error {
 			got.Model, err = fieldText(p)
 		case adapters.ConfigFile:
 			got.Config, err = io.ReadAll(limited(p, largestConfig))
+		case adapters.CalibrationFile:
+			got.Calibration, err = io.ReadAll(limited(p, largestConfig))
 		case adapters.WeightsFile:
 			err = a.keep(p, got)
 		default:
@@ -82,7 +84,7 @@ func strange(what string) error {
 		return pickle(brief(what), brief(what))
 	}
 	return errors.Join(errUnknownField, invalid.Field(brief(what), "%s",
-		unknownText("part", what, []string{"name", "model", adapters.ConfigFile, adapters.WeightsFile})))
+		unknownText("part", what, []string{"name", "model", adapters.ConfigFile, adapters.WeightsFile, adapters.CalibrationFile})))
 }
 
 // badPart tells what is wrong with a part from what is wrong with our disk.

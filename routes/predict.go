@@ -61,6 +61,9 @@ type result struct {
 	Adapter *string   `json:"adapter,omitempty" example:"imdb@3"`                                                                 // only in a mixed batch; left out: the bare base
 	Digest  string    `json:"digest,omitempty" example:"sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"` // of the adapter, only in a mixed batch
 	Input   *int      `json:"input,omitempty" example:"0"`                                                                        // only in a fan-out: the index of the text
+	// Only where calibrated or abstain_below were asked for:
+	Calibrated *bool `json:"calibrated,omitempty" example:"true"` // the scores are calibrated
+	Abstained  *bool `json:"abstained,omitempty" example:"false"` // true: no score is high enough; label and index are null
 } // @name PredictionResult
 
 // score is one label with its probability (or, for regression, its value).
@@ -84,6 +87,8 @@ type timings struct {
 //
 //	@Summary		Classify texts
 //	@Description	Classifies texts, or scores them for a regression model, with a base model, one adapter for all of them, or one adapter for each (a mixed batch).
+//	@Description
+//	@Description	`calibrated` asks for scores that are right as often as they say: softmax of the logits over a temperature that the adapter's job fitted on its validation rows. With `abstain_below` a text whose best score is lower gets no label: `abstained` is true, label and index are null. The adapter's metrics recommend a threshold.
 //	@Description
 //	@Description	With `fan_out`, a list of adapters, every adapter answers every text, in one batch: the results are the answers to the first text in the order of the list, then those to the second, and so on. A text is tokenized once.
 //	@ID				predict
@@ -132,9 +137,9 @@ func (p predict) run(ctx context.Context, in predictRequest) (prediction, error)
 		out.Adapter = refOf(used[0])
 	}
 	for i, row := range answer.Rows {
-		r, err := resultOf(row, in.TopK, in.Logits)
+		r, err := in.result(row)
 		if err != nil {
-			return prediction{}, fmt.Errorf("input %d: %w", i, err)
+			return prediction{}, err
 		}
 		if mixed && row.Adapter != nil {
 			r.Adapter, r.Digest = new(row.Adapter.String()), row.Adapter.Digest

@@ -19,10 +19,14 @@ type predictRequest struct {
 	Inputs   inputs    `json:"inputs" swaggertype:"object"`                           // one text, a list of texts, or a list of {"text","text_pair"}
 	Adapters []*string `json:"adapters,omitempty" example:"imdb"`                     // one per input, null for the bare base; excludes adapter
 	FanOut   []*string `json:"fan_out,omitempty" example:"imdb,topic"`                // every one of these answers every input, null being the bare base; excludes adapter and adapters
-	TopK     *int      `json:"top_k,omitempty" example:"2"`                           // how many of the scores to return; default all
-	Logits   bool      `json:"logits,omitempty" example:"false"`                      // return the logits too
-	Truncate *bool     `json:"truncate,omitempty" example:"true"`                     // cut what is too long for the model (default), or refuse it
-	Header   string    `json:"-" header:"X-Adapter" swaggerignore:"true"`             // the adapter, when the body names none
+	// Of a classification whose labels exclude each other:
+	Calibrated   bool     `json:"calibrated,omitempty" example:"false"`  // scores that are right as often as they say; refused where an adapter has no calibration
+	AbstainBelow *float64 `json:"abstain_below,omitempty" example:"0.7"` // answer no label where the best score, calibrated if the adapter is, is below this
+
+	TopK     *int   `json:"top_k,omitempty" example:"2"`               // how many of the scores to return; default all
+	Logits   bool   `json:"logits,omitempty" example:"false"`          // return the logits too
+	Truncate *bool  `json:"truncate,omitempty" example:"true"`         // cut what is too long for the model (default), or refuse it
+	Header   string `json:"-" header:"X-Adapter" swaggerignore:"true"` // the adapter, when the body names none
 } // @name PredictRequest
 
 // choice is an adapter's name, null for the bare base, or nothing said.
@@ -71,6 +75,9 @@ func (p predict) request(ctx context.Context, in predictRequest) (inference.Requ
 	}
 	if in.TopK != nil && *in.TopK < 1 {
 		fault("top_k", "must be at least 1, not %d", *in.TopK)
+	}
+	if t := in.AbstainBelow; t != nil && !(*t >= 0 && *t <= 1) {
+		fault("abstain_below", "must be between 0 and 1, is %v", *t)
 	}
 	texts, names, wrong := in.asked(p.limits.Inputs)
 	faults = append(faults, wrong...)

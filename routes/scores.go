@@ -21,7 +21,11 @@ func resultOf(row inference.Row, topK *int, logits bool) (result, error) {
 			return result{}, fmt.Errorf("output %d is %v, not a number; are there NaN weights?", i, x)
 		}
 	}
-	values := inference.Scores(row.Problem, row.Logits)
+	return ranked(row, inference.Scores(row.Problem, row.Logits), topK, logits), nil
+}
+
+// ranked puts the values of a row in order.
+func ranked(row inference.Row, values []float64, topK *int, logits bool) result {
 	order := make([]int, len(values))
 	for i := range order {
 		order[i] = i
@@ -49,7 +53,7 @@ func resultOf(row inference.Row, topK *int, logits bool) (result, error) {
 	if logits {
 		r.Logits = row.Logits
 	}
-	return r, nil
+	return r
 }
 
 // label is the name of output i, or the one Hugging Face gives to the nameless.

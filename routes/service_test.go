@@ -77,6 +77,9 @@ func (e *fakeEngine) Predict(ctx context.Context, r inference.Request) (inferenc
 				return inference.Answer{}, err
 			}
 			row.Adapter = &v.Ref
+			if v.Metrics["temperature"] > 0 {
+				row.Temperature = v.Metrics["temperature"]
+			}
 		}
 		a.Rows = append(a.Rows, row)
 		a.InputTokens += row.Tokens

@@ -75,6 +75,7 @@ func (h *Handler) operations(o Options) []operation {
 		{post, "/adapters/{name}/rollback", handle(a.rollback), ok, tunes, false},
 		{get, "/adapters/{name}/versions/{v}", handle(a.version), ok, predicts, false},
 		{del, "/adapters/{name}/versions/{v}", handle(a.removeVersion), empty, tunes, false},
+		{get, "/adapters/{name}/versions/{v}/passport", handle(a.passport), ok, predicts, false},
 		{get, "/adapters/{name}/versions/{v}/files/{file}", handle(a.file), ok, predicts, false},
 		{post, "/adapters/{name}/versions/{v}/load", handle(a.load), ok, admin, false},
 		{post, "/adapters/{name}/versions/{v}/unload", handle(a.unload), ok, admin, false},

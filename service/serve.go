@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,8 +21,6 @@ import (
 	"lorikeet/inference"
 	"lorikeet/inference/device"
 	"lorikeet/routes"
-	"lorikeet/routes/access"
-	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
 	"lorikeet/tuning/queue"
 	"lorikeet/tuning/webhooks"
@@ -353,44 +350,4 @@ func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Devic
 	}
 	log.Info("backend", "backend", d.Info().String())
 	return d, nil
-}
-
-// register makes what a job trained available. The queue calls it, perhaps twice; the
-// registry makes one version of a job.
-func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, error) {
-	if p.traces != nil {
-		var span trace.Span
-		ctx, span = p.traces.Tracer(scopeName).Start(f.Trace.Continue(ctx), "register")
-		defer span.End()
-	}
-	v := adapters.Version{Ref: adapters.Ref{Name: f.Job.Name}, Kind: adapters.KindAdapter, Base: f.Job.Model,
-		Files: map[string]adapters.File{}, Labels: f.Labels, Template: f.Template, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID,
-		Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}
-	for name, file := range f.Files {
-		v.Files[name] = adapters.File{Digest: file.Digest, Size: file.Size}
-	}
-	base, err := p.shelf.open(ctx, f.Job.Model)
-	if err != nil {
-		return tuning.Result{}, err
-	}
-	defer func() { _ = base.Close() }() // read only
-	v.BaseDigest = base.Digest
-	if f.Job.Spec.Whole() {
-		v.Kind = adapters.KindVariant
-	} else {
-		a, err := p.registry.Open(ctx, v, base.Layout)
-		if err != nil {
-			return tuning.Result{}, err
-		}
-		if _, err := base.Prepare(v.Ref, a); err != nil {
-			return tuning.Result{}, err
-		}
-		v.Rank, v.Targets = a.Rank(), a.Targets()
-	}
-	v, err = p.registry.Register(ctx, v)
-	if err != nil {
-		return tuning.Result{}, err
-	}
-	p.log.Info("audit", "key", "", "tenant", cmp.Or(v.Tenant, access.DefaultTenant), "action", "register", "object", v.String(), "result", "ok", "kind", v.Kind, "job", f.Job.ID)
-	return tuning.Result{Adapter: v.String(), Digest: v.Digest, Kind: v.Kind}, nil
 }

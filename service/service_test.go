@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -222,7 +223,7 @@ func TestTheWholeJob(t *testing.T) {
 
 	c.call(422, "POST", "/predict", map[string]any{"model": "tiny", "inputs": "the movie was great"}) // a bare encoder has no head
 	set := c.upload(201, "/datasets", nil, map[string][]byte{"file": rows(96)})
-	spec := map[string]any{"model": "tiny", "name": "reviews", "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.2}, "hyperparameters": tuned}
+	spec := map[string]any{"model": "tiny", "name": "reviews", "dataset": map[string]any{"id": set["id"]}, "validation": map[string]any{"split": 0.25}, "hyperparameters": tuned}
 	plan := c.call(200, "POST", "/tune/lora?dry_run=true", spec)
 	if plan["rows"].(float64)+plan["validation_rows"].(float64) != 96 {
 		t.Errorf("the plan is %v", plan)
@@ -233,6 +234,22 @@ func TestTheWholeJob(t *testing.T) {
 	}
 	if a := job["metrics"].(map[string]any)["eval_accuracy"].(float64); a < 0.9 {
 		t.Errorf("the LoRA job reaches an accuracy of %v", a)
+	}
+	if m := job["metrics"].(map[string]any); m["temperature"].(float64) <= 0 || m["eval_ece"] == nil || m["eval_ece_calibrated"] == nil {
+		t.Errorf("the LoRA job is calibrated as %v", m)
+	}
+	sure := map[string]any{"model": "reviews", "inputs": "the movie was very great", "calibrated": true, "abstain_below": 1, "logits": true}
+	r := results(t, c.call(200, "POST", "/predict", sure))[0]
+	if logits := r["logits"].([]any); r["abstained"] != true || r["label"] != nil || r["index"] != nil || r["calibrated"] != true ||
+		math.Abs(r["score"].(float64)-1/(1+math.Exp((logits[0].(float64)-logits[1].(float64))/job["metrics"].(map[string]any)["temperature"].(float64)))) > 1e-6 {
+		t.Errorf("calibrated, and abstaining, it answers %v", r)
+	}
+	p := c.call(200, "GET", "/adapters/reviews/versions/1/passport", nil)
+	taught, base := p["training"].(map[string]any), p["base"].(map[string]any)
+	if base["source"] != "hf:tiny/bert" || base["tokenizer_digest"] == nil || p["problem_type"] != "single_label_classification" || taught["steps"] != plan["steps"] ||
+		taught["dataset"].(map[string]any)["source"].(map[string]any)["id"] != set["id"] || taught["validation"].(map[string]any)["digest"] == nil ||
+		taught["hyperparameters"].(map[string]any)["learning_rate"] != 0.02 || p["metrics"].(map[string]any)["eval_samples"] != plan["validation_rows"] {
+		t.Errorf("the passport is %v", p)
 	}
 	full := map[string]any{"model": "tiny", "name": "whole", "dataset": spec["dataset"],
 		"hyperparameters": map[string]any{"epochs": 8, "learning_rate": 0.003, "batch_size": 8, "dropout": 0}}
@@ -248,8 +265,7 @@ func TestTheWholeJob(t *testing.T) {
 		}
 	}
 
-	base := inferencetest.Base(t, "tiny", dir)
-	config, weights := inferencetest.Adapter(t, base, 1, 4, "x", "y", "z")
+	config, weights := inferencetest.Adapter(t, inferencetest.Base(t, "tiny", dir), 1, 4, "x", "y", "z")
 	c.upload(201, "/adapters", map[string]string{"name": "mine", "model": "tiny"}, map[string][]byte{"adapter_config.json": config, "adapter_model.safetensors": weights})
 	a := c.call(200, "POST", "/predict", map[string]any{"model": "tiny", "inputs": append(texts, texts...), "adapters": []string{"reviews", "mine", "mine@1", "reviews"}})
 	if label(t, a, 0) != "positive" || !strings.Contains("xyz", label(t, a, 1)) || label(t, a, 3) != "negative" {

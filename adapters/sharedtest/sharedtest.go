@@ -3,8 +3,11 @@
 package sharedtest
 
 import (
+	"cmp"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -13,6 +16,21 @@ func Fixture(t testing.TB, name string) string { t.Helper(); return find(t, "fix
 
 // Data returns the path of ../shared/data/<name>, or skips t.
 func Data(t testing.TB, name string) string { t.Helper(); return find(t, "data", name) }
+
+// Python returns an interpreter that has these modules: python3, or what the variable
+// LORIKEET_PYTHON names. It skips t where there is none.
+func Python(t testing.TB, modules ...string) string {
+	t.Helper()
+	python := cmp.Or(os.Getenv("LORIKEET_PYTHON"), "python3")
+	if _, err := exec.LookPath(python); err != nil {
+		t.Skipf("missing %s (LORIKEET_PYTHON)", python)
+	}
+	find := "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))"
+	if err := exec.CommandContext(t.Context(), python, append([]string{"-c", find}, modules...)...).Run(); err != nil {
+		t.Skipf("missing a Python with %s (LORIKEET_PYTHON)", strings.Join(modules, ", "))
+	}
+	return python
+}
 
 func find(t testing.TB, kind, name string) string {
 	t.Helper()

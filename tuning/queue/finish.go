@@ -17,6 +17,7 @@ import (
 // store.
 type Finished struct {
 	Job      tuning.Job
+	Inputs   Inputs // the rows it was given
 	Files    map[string]File
 	Metrics  map[string]float64
 	Labels   []string
@@ -72,7 +73,7 @@ func (q *Queue) register(ctx context.Context, s *state) error {
 	r := registeredRecord{At: time.Now().UTC()}
 	if q.o.Register != nil {
 		res, err := q.o.Register(ctx, Finished{
-			Job: s.job(), Files: s.final.Files,
+			Job: s.job(), Inputs: s.spec.Inputs, Files: s.final.Files,
 			Metrics: s.final.Metrics, Labels: s.final.Labels, Template: s.final.Template, Steps: s.final.Steps, Trace: s.spec.Trace,
 		})
 		switch {

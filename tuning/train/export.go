@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 )
 
 // finish goes back to the best values, writes the files to register and sums up.
-func (a *attempt) finish() (tuning.Outcome, error) {
+func (a *attempt) finish(ctx context.Context) (tuning.Outcome, error) {
 	out := tuning.Outcome{Metrics: maps.Clone(a.place.Base), Labels: a.target.labels, Template: a.taught, Steps: a.place.Step}
 	if out.Metrics == nil {
 		out.Metrics = map[string]float64{}
@@ -34,10 +35,18 @@ func (a *attempt) finish() (tuning.Outcome, error) {
 	}
 	maps.Copy(out.Metrics, scores)
 	out.Metrics["train_loss"] = a.place.LossSum / float64(max(1, a.place.Step))
+	out.Metrics["train_samples"], out.Metrics["eval_samples"] = float64(len(a.train)), float64(len(a.held)) // as in transformers' own scripts
 	out.Metrics["train_runtime_seconds"] = a.worked.Seconds()
-	var err error
-	out.Files, err = a.recipe.export(a)
-	return out, err
+	calibration, err := a.calibrate(ctx, out.Metrics)
+	if err != nil {
+		return out, err
+	}
+	if out.Files, err = a.recipe.export(a); err != nil || calibration == nil {
+		return out, err
+	}
+	path := a.path(adapters.CalibrationFile)
+	out.Files[adapters.CalibrationFile] = path
+	return out, os.WriteFile(path, calibration.Marshal(), 0o600)
 }
 
 // exportAdapter writes the folder that PEFT reads.

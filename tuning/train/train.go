@@ -51,7 +51,7 @@ func (t *Trainer) Train(ctx context.Context, task tuning.Task, r tuning.Reporter
 	if err := a.run(ctx); err != nil {
 		return tuning.Outcome{}, err
 	}
-	return a.finish()
+	return a.finish(ctx)
 }
 
 // attempt is one attempt at a job.

@@ -207,6 +207,9 @@ func servedLoss(t *testing.T, kind tuning.Kind, dir string, out tuning.Outcome, 
 	}
 	var loss float64
 	for i, r := range a.Rows {
+		if r.Temperature == 0 || math.Abs(r.Temperature-out.Metrics["temperature"]) > 1e-9 {
+			t.Fatalf("served, the temperature is %v, fitted was %v", r.Temperature, out.Metrics["temperature"])
+		}
 		loss += crossEntropy(r.Logits, slices.Index(r.Labels, rows[i].Label))
 	}
 	return loss / float64(len(rows))
