@@ -110,10 +110,10 @@ export function chart(title, xName) {
     }
     svg.append(el("line", { class: "mark", x1: x(at), x2: x(at), y1: top, y2: height - bottom }));
     const values = [];
-    for (const s of named()) {
+    for (const s of series) {
       const p = s.points.find(p => p[0] === at);
       if (!p || !isFinite(p[1])) continue;
-      svg.append(el("circle", { class: `mark dot ${s.tone}`, cx: x(p[0]), cy: y(p[1]), r: 4.5 }));
+      if (!s.faint) svg.append(el("circle", { class: `mark dot ${s.tone}`, cx: x(p[0]), cy: y(p[1]), r: 4.5 }));
       values.push(`${s.name} ${figure(p[1])}`);
     }
     readout.textContent = `${xName} ${at.toLocaleString("en")}: ${values.join(", ")}`;
