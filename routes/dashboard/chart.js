@@ -78,7 +78,7 @@ export function chart(title, xName) {
       svg.append(el("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }),
         el("text", { class: "tick", x: left - 8, y: y(v) + 4, "text-anchor": "end" }, figure(v).replace(/\.?0+$/, "") || "0"));
     }
-    for (const v of ticks(first, last, Math.max(2, Math.floor(width / 110)))) {
+    for (const v of ticks(first, last, Math.max(3, Math.floor(width / 90)))) {
       if (v % 1) continue;
       svg.append(el("line", { class: "axis", x1: x(v), x2: x(v), y1: height - bottom, y2: height - bottom + 4 }),
         el("text", { class: "tick", x: x(v), y: height - bottom + 17, "text-anchor": "middle" }, v.toLocaleString("en")));

@@ -33,7 +33,7 @@ export default async function job(root, [id], signal) {
     }
     const points = steps.map(s => [s.step, s[metric]]);
     const noisy = metric === "loss" && points.length > 80;
-    const series = noisy ? [{ name: "each step", tone: "one", faint: true, points }, { name: "training loss, smoothed", tone: "one", points: smooth(points) }]
+    const series = noisy ? [{ name: "this step", tone: "one", faint: true, points }, { name: "smoothed training loss", tone: "one", points: smooth(points) }]
       : [{ name: metric === "loss" ? "training loss" : curves[metric].toLowerCase(), tone: "one", points }];
     if (metric === "loss") series.push({ name: "loss on rows held back", tone: "two", dots: true, points: evaluations.filter(e => "eval_loss" in e.metrics).map(e => [e.step, e.metrics.eval_loss]) });
     picture.set(series);
