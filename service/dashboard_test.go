@@ -432,10 +432,7 @@ func TestDashboardAsksForAKey(t *testing.T) {
 	var token string
 	config := newConfig()
 	config.data = data
-	if err := config.withKeys(t.Context(), func(ctx context.Context, ring *access.Ring) (err error) {
-		_, token, err = ring.Create(ctx, access.Request{Name: "me", Scope: access.Admin})
-		return err
-	}); err != nil {
+	if err := config.withKeys(t.Context(), keyFor(t, access.Admin, &token)); err != nil {
 		t.Fatal(err)
 	}
 	c, _ := launch(t, "--data", data, "--keys")
@@ -456,4 +453,12 @@ func TestDashboardAsksForAKey(t *testing.T) {
 	}
 	b.do(chromedp.Reload())
 	b.sees("places in use")
+}
+
+// keyFor makes a key.
+func keyFor(t *testing.T, scope access.Scope, token *string) func(context.Context, *access.Ring) error {
+	return func(ctx context.Context, ring *access.Ring) (err error) {
+		_, *token, err = ring.Create(ctx, access.Request{Name: t.Name(), Scope: scope})
+		return err
+	}
 }
