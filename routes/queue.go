@@ -17,7 +17,7 @@ type queueState struct {
 
 // classState is the queue of one worker class. Its counts are of all tenants.
 type classState struct {
-	Class   string  `json:"class" example:""` // empty: jobs that ask for no class
+	Class   string  `json:"class" example:"default"` // default: jobs that ask for no class
 	Queued  int     `json:"queued" example:"2"`
 	Running int     `json:"running" example:"1"`
 	Oldest  float64 `json:"oldest_seconds" example:"12.5"` // how long the oldest has waited
@@ -30,7 +30,7 @@ type classState struct {
 type workerState struct {
 	ID    string  `json:"id" example:"w_9f86d081"`
 	Host  string  `json:"host" example:"gpu-1"`
-	Class string  `json:"class" example:""`
+	Class string  `json:"class" example:"default"`
 	Slots int     `json:"slots" example:"1"`
 	Busy  int     `json:"busy" example:"1"`
 	Seen  float64 `json:"seen_seconds" example:"1.5"` // how long ago
@@ -55,7 +55,7 @@ func (t tuningJobs) state(ctx context.Context, _ none) (queueState, error) {
 }
 
 func queueStateOf(stats queue.Stats, all bool) queueState {
-	classes := map[string]*classState{"": {}} // the one that is always there
+	classes := map[string]*classState{}
 	class := func(name string) *classState {
 		if classes[name] == nil {
 			classes[name] = &classState{Class: name}
@@ -66,7 +66,7 @@ func queueStateOf(stats queue.Stats, all bool) queueState {
 		s := class(name)
 		s.Queued, s.Running, s.Oldest = c.Queued, c.Running, c.Oldest.Seconds()
 	}
-	out := queueState{Workers: []workerState{}}
+	out := queueState{Classes: []classState{}, Workers: []workerState{}}
 	for _, w := range stats.Workers {
 		s := class(w.Class)
 		s.Workers, s.Slots, s.Busy = s.Workers+1, s.Slots+w.Slots, s.Busy+w.Busy

@@ -17,6 +17,7 @@ import (
 	"lorikeet/adapters/store"
 	"lorikeet/inference/builtin"
 	"lorikeet/inference/nn"
+	"lorikeet/service/cli"
 )
 
 // config is every setting, filled once from flags and environment.
@@ -107,7 +108,7 @@ func (c *config) environment(f *pflag.FlagSet, environ []string) error {
 	var errs []error
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, envPrefix) {
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(cli.Variables(), name) {
 			continue
 		}
 		flag := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-")

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"lorikeet/service/cli"
 )
 
 func main() {
@@ -25,11 +27,18 @@ func main() {
 	}()
 	err := command().ExecuteContext(ctx)
 	var code exitCode
+	var coded interface {
+		error
+		ExitCode() int
+	}
 	switch {
 	case errors.As(err, &code):
 		os.Exit(int(code)) // 0 too
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "lorikeet:", err)
+		if errors.As(err, &coded) {
+			os.Exit(coded.ExitCode())
+		}
 		os.Exit(1)
 	}
 }
@@ -50,24 +59,27 @@ fine-tunes through Redis to workers that register new adapters when they are don
 Without a sub-command it is API, worker and an embedded Redis in one process. "serve" is the API
 alone and "worker" a worker alone; they meet in --redis and --store.
 
-Every flag is also an environment variable: --max-batch-tokens is LORIKEET_MAX_BATCH_TOKENS.`,
+Every flag is also an environment variable: --max-batch-tokens is LORIKEET_MAX_BATCH_TOKENS.
+
+The other commands ask a running service, at --url or $LORIKEET_URL, with the key in $LORIKEET_KEY. They
+end with 0, with 1 when a request fails, 2 when the command line is wrong, and 3 when a job does not succeed.`,
 		Example: `  service --base bert=hf:google-bert/bert-base-uncased
   service --base minilm=./models/all-MiniLM-L6-v2 --adapter imdb=./adapters/imdb
   service serve  --base bert=./bert --redis redis://cache:6379/0 --store /shared/lorikeet
-  service worker --base bert=./bert --redis redis://cache:6379/0 --store /shared/lorikeet`,
-		Args:          cobra.NoArgs,
+  service worker --base bert=./bert --redis redis://cache:6379/0 --store /shared/lorikeet
+  service tune lora --model bert --name imdb --data reviews.csv --wait
+  service predict --model bert --adapter imdb "A wonderful, moving film."`,
+		Args:          cli.Usage(cobra.NoArgs),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), c, true) },
 	}
-	c.flags(root.PersistentFlags())
-	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
-		return c.environment(cmd.Flags(), os.Environ())
-	}
-	root.AddCommand(
-		&cobra.Command{Use: "serve", Short: "Run the API alone; workers run elsewhere", Args: cobra.NoArgs,
+	root.AddGroup(&cobra.Group{ID: "server", Title: "Serve:"}, &cobra.Group{ID: cli.Group, Title: "Ask a running service:"})
+	c.configures(root)
+	for _, cmd := range []*cobra.Command{
+		{Use: "serve", Short: "Run the API alone; workers run elsewhere", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), c, false) }},
-		&cobra.Command{Use: "worker", Short: "Run a worker alone: it takes jobs from --redis and --store", Args: cobra.NoArgs,
+		{Use: "worker", Short: "Run a worker alone: it takes jobs from --redis and --store", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return work(cmd.Context(), c) }},
 		keysCommand(c),
 		attemptCommand(c),
@@ -75,6 +87,24 @@ Every flag is also an environment variable: --max-batch-tokens is LORIKEET_MAX_B
 		versionCommand(c),
 		healthCommand(c),
 		demoCommand(c),
-	)
+	} {
+		cmd.GroupID = "server"
+		c.configures(cmd)
+		root.AddCommand(cmd)
+	}
+	root.AddCommand(cli.Commands()...)
 	return root
+}
+
+// configures gives a command the service's settings. Those that ask a running service
+// have none of them.
+func (c *config) configures(cmd *cobra.Command) {
+	set := func(cmd *cobra.Command, _ []string) error { return c.environment(cmd.Flags(), os.Environ()) }
+	if cmd.HasParent() || cmd.Use != "service" {
+		c.flags(cmd.PersistentFlags())
+		cmd.PersistentPreRunE = set
+		return
+	}
+	c.flags(cmd.Flags())
+	cmd.PreRunE = set
 }

@@ -26,6 +26,7 @@ const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 for (const [name, title] of sections) put(nav, el("li", {}, el("a", { href: `#/${name}` }, title)));
 
+const footer = document.getElementById("about");
 let leave = new AbortController(), shown = "";
 
 async function route(focus) {
@@ -44,8 +45,10 @@ async function route(focus) {
   show(main, root);
   if (focus && at !== shown) main.focus({ preventScroll: true });
   shown = at;
+  mayAsk = true;
   try {
     await view(root, rest, signal, new URLSearchParams(query));
+    if (!footer.textContent) about();
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return;
     const p = error.problem;
@@ -95,7 +98,15 @@ function askKey(why) {
   return asking;
 }
 
-onKeyWanted(() => askKey(key.get() ? "The service does not accept this key any more. Give another one." : "This service asks for an API key. It is kept in this tab until you close it, and sent with every request."));
+// One visit to a section asks once: what is refreshed by itself must not ask again and again
+// whoever has said no.
+let mayAsk = true;
+onKeyWanted(async () => {
+  if (asking) return asking;
+  if (!mayAsk) return false;
+  mayAsk = false;
+  return askKey(key.get() ? "The service does not accept this key any more. Give another one." : "This service asks for an API key. It is kept in this tab until you close it, and sent with every request.");
+});
 document.getElementById("key").addEventListener("click", async () => {
   if (await askKey()) {
     toast(key.get() ? "The key is used from now on" : "The key is forgotten");
@@ -126,9 +137,9 @@ async function pulse() {
 async function about() {
   try {
     const i = await get("/info");
-    document.getElementById("about").textContent = `${i.name} ${i.version} on ${i.backend}, up ${duration(i.uptime_seconds)}`;
+    footer.textContent = `${i.name} ${i.version} on ${i.backend}, up ${duration(i.uptime_seconds)}`;
   } catch { /* the footer can do without */ }
 }
 
 pulse();
-route().then(about);
+route();

@@ -78,7 +78,7 @@ export function chart(title, xName) {
       svg.append(el("line", { class: "grid", x1: left, x2: width - right, y1: y(v), y2: y(v) }),
         el("text", { class: "tick", x: left - 8, y: y(v) + 4, "text-anchor": "end" }, figure(v).replace(/\.?0+$/, "") || "0"));
     }
-    for (const v of ticks(first, last, Math.max(2, Math.floor(width / 110)))) {
+    for (const v of ticks(first, last, Math.max(3, Math.floor(width / 90)))) {
       if (v % 1) continue;
       svg.append(el("line", { class: "axis", x1: x(v), x2: x(v), y1: height - bottom, y2: height - bottom + 4 }),
         el("text", { class: "tick", x: x(v), y: height - bottom + 17, "text-anchor": "middle" }, v.toLocaleString("en")));
@@ -110,10 +110,10 @@ export function chart(title, xName) {
     }
     svg.append(el("line", { class: "mark", x1: x(at), x2: x(at), y1: top, y2: height - bottom }));
     const values = [];
-    for (const s of named()) {
+    for (const s of series) {
       const p = s.points.find(p => p[0] === at);
       if (!p || !isFinite(p[1])) continue;
-      svg.append(el("circle", { class: `mark dot ${s.tone}`, cx: x(p[0]), cy: y(p[1]), r: 4.5 }));
+      if (!s.faint) svg.append(el("circle", { class: `mark dot ${s.tone}`, cx: x(p[0]), cy: y(p[1]), r: 4.5 }));
       values.push(`${s.name} ${figure(p[1])}`);
     }
     readout.textContent = `${xName} ${at.toLocaleString("en")}: ${values.join(", ")}`;

@@ -100,6 +100,7 @@ export async function describe(place, d, gone) {
           await remove(`/datasets/${name(d.id)}`);
           toast("The data set is deleted");
           gone();
+          document.getElementById("main").focus();
         } catch (error) {
           complain(error);
         }

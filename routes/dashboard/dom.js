@@ -64,12 +64,12 @@ export function meter(share, label, tone) {
 export function table(caption, heads, rows) {
   return el("table", {}, el("caption", { class: "hidden" }, caption),
     el("thead", {}, el("tr", {}, heads.map(h => el("th", { scope: "col" }, h)))),
-    el("tbody", {}, rows.map(cells => el("tr", {}, cells.map((c, i) => el("td", { "data-head": heads[i] }, c))))));
+    el("tbody", {}, rows.map(cells => el("tr", {}, cells.map((c, i) => el("td", { "data-head": heads[i] }, el("div", {}, c)))))));
 }
 
 // empty says what is not there, and what to do about it.
 export function empty(title, text, curl, ...more) {
-  return el("div", { class: "empty" }, el("h3", {}, title), text ? el("p", {}, text) : null, more, curl ? command(curl) : null);
+  return el("div", { class: "empty" }, el("h3", {}, title), text ? el("p", {}, text) : null, curl ? command(curl) : null, more);
 }
 
 // command is a line for a shell, with a button that copies it.

@@ -5,7 +5,7 @@ import { get, name, post, send } from "./api.js";
 import { follow } from "./sse.js";
 import { chart, smooth } from "./chart.js";
 import { ago, bytes, duration, figure, metricName } from "./format.js";
-import { over, tones } from "./jobs.js";
+import { kinds, over, tones } from "./jobs.js";
 import { pair } from "./models.js";
 
 const curves = { loss: "Loss", learning_rate: "Learning rate", grad_norm: "Gradient norm", samples_per_second: "Rows a second" };
@@ -14,8 +14,8 @@ const logged = 500; // lines kept on the page
 export default async function job(root, [id], signal) {
   const path = `/tune/jobs/${name(id)}`;
   let j = await get(path, { signal });
-  const head = el("div"), extra = el("div"), state = el("span", { class: "muted", role: "status" });
-  const log = el("ol", { class: "log", role: "log", "aria-label": "Log", tabindex: 0 });
+  const head = el("div", { class: "head" }), extra = el("div"), state = el("span", { class: "muted", role: "status" });
+  const log = el("div", { class: "log", role: "log", "aria-label": "Log", tabindex: 0 });
   const picture = chart("Curves of the job", "step");
   signal.addEventListener("abort", picture.end);
   const steps = [], evaluations = [];
@@ -33,7 +33,7 @@ export default async function job(root, [id], signal) {
     }
     const points = steps.map(s => [s.step, s[metric]]);
     const noisy = metric === "loss" && points.length > 80;
-    const series = noisy ? [{ name: "each step", tone: "one", faint: true, points }, { name: "training loss, smoothed", tone: "one", points: smooth(points) }]
+    const series = noisy ? [{ name: "this step", tone: "one", faint: true, points }, { name: "smoothed training loss", tone: "one", points: smooth(points) }]
       : [{ name: metric === "loss" ? "training loss" : curves[metric].toLowerCase(), tone: "one", points }];
     if (metric === "loss") series.push({ name: "loss on rows held back", tone: "two", dots: true, points: evaluations.filter(e => "eval_loss" in e.metrics).map(e => [e.step, e.metrics.eval_loss]) });
     picture.set(series);
@@ -41,7 +41,7 @@ export default async function job(root, [id], signal) {
 
   function say(time, type, text, tone) {
     const end = log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
-    log.append(el("li", {}, el("time", { datetime: time || undefined }, time ? new Date(time).toLocaleTimeString() : ""), badge(type, tone), el("span", {}, text)));
+    log.append(el("div", {}, el("time", { datetime: time || undefined }, time ? new Date(time).toLocaleTimeString() : ""), badge(type, tone), el("span", {}, text)));
     while (log.children.length > logged) log.firstElementChild.remove();
     if (end) log.scrollTop = log.scrollHeight;
   }
@@ -112,7 +112,7 @@ export default async function job(root, [id], signal) {
     }
     if (over(j)) show(bar);
     else show(bar, el("div", { class: "progress" }, meter((p.percent || 0) / 100, "Progress"), el("span", { class: "muted" }, j.status === "queued" ? j.queue_position ? `${j.queue_position} in the queue` : "waits for a worker" : `${Math.round(p.percent || 0)} %`)));
-    show(facts, pair("Tune", `${j.kind} of ${j.model}`), j.result ? pair("Registered", j.result.adapter) : null,
+    show(facts, pair("Tune", `${kinds[j.kind]} of ${j.model}`), j.result ? pair("Registered", j.result.adapter) : null,
       p.step ? pair("Step", `${p.step} of ${p.total_steps}`) : null, p.loss !== undefined ? pair("Loss", figure(p.loss)) : null,
       !over(j) && p.eta_seconds ? pair("Left", duration(p.eta_seconds)) : null, j.attempt > 1 ? pair("Attempt", j.attempt) : null,
       j.started_at && j.finished_at ? pair("Took", duration((new Date(j.finished_at) - new Date(j.started_at)) / 1000)) : pair("Created", ago(j.created_at)));

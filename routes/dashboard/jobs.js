@@ -5,6 +5,7 @@ import { get, name } from "./api.js";
 import { ago, duration, figure } from "./format.js";
 import { highlights } from "./models.js";
 
+export const kinds = { lora: "LoRA", full: "full tune", instruction: "instruction tune" };
 export const tones = { queued: "wait", running: "live", paused: "warm", succeeded: "good", failed: "bad", cancelled: "" };
 export const over = j => ["succeeded", "failed", "cancelled"].includes(j.status);
 
@@ -34,7 +35,7 @@ export default async function jobs(root, _, signal) {
         : empty("No jobs yet", "A job tunes an adapter, or a whole model, on rows of yours.", `curl ${location.origin}/tune/lora -H 'Content-Type: application/json' \\\n  -d '{"model": "tiny-bert", "name": "sentiment", "dataset": {"id": "ds_…"}}'`));
     } else {
       show(list, table("Jobs", ["Job", "Status", "Progress", "Result", "Created"], page.data.map(j => [
-        [link(j.name, `#/jobs/${name(j.id)}`), el("span", { class: "muted block" }, `${j.kind} of ${j.model}`)],
+        [link(j.name, `#/jobs/${name(j.id)}`), el("span", { class: "muted block" }, `${kinds[j.kind]} of ${j.model}`)],
         badge(j.phase && j.status === "running" ? j.phase : j.status, tones[j.status]), progress(j), result(j), el("span", { class: "muted" }, ago(j.created_at))])));
     }
     show(more, page.has_more && size < 100 ? button("Show more", () => { size = 100; refresh(true); }) : null);
@@ -46,7 +47,7 @@ export default async function jobs(root, _, signal) {
 function progress(j) {
   if (j.status === "queued") return el("span", { class: "muted" }, j.queue_position ? `${j.queue_position} in the queue` : "waits");
   const p = j.progress;
-  if (!p || over(j)) return el("span", { class: "muted" }, j.finished_at && j.started_at ? duration((new Date(j.finished_at) - new Date(j.started_at)) / 1000) : "–");
+  if (!p || over(j)) return el("span", { class: "muted" }, j.finished_at && j.started_at ? "took " + duration((new Date(j.finished_at) - new Date(j.started_at)) / 1000) : "–");
   return el("span", { class: "progress" }, meter(p.percent / 100, `Progress of ${j.name}`), el("span", { class: "muted" }, `${Math.round(p.percent)} %${p.eta_seconds ? `, ${duration(p.eta_seconds)} left` : ""}`));
 }
 

@@ -57,6 +57,7 @@ function series(a) {
           await remove(`/adapters/${name(a.name)}`);
           toast(`${a.name} is deleted`);
           box.remove();
+          document.getElementById("main").focus();
         });
       }, { class: "danger quiet" })),
     versions.map(v => version(a, v, async () => {
@@ -84,7 +85,13 @@ function version(a, v, changed, gone) {
   const at = `/adapters/${name(v.name)}/versions/${v.version}`;
   const current = v.version === a.version;
   const does = (text, work, options) => {
-    const b = button(text, () => busy(b, () => act(work)), { class: "small", "aria-label": `${text} ${v.name}@${v.version}`, ...options });
+    const b = button(text, async () => {
+      await busy(b, () => act(work));
+      if (document.activeElement !== document.body) return;
+      // What had the focus was drawn anew, or is gone.
+      const again = [...document.querySelectorAll(".version")].find(s => s.getAttribute("aria-label") === `${v.name}@${v.version}`);
+      (again ? again.querySelector("button") : document.getElementById("main")).focus();
+    }, { class: "small", "aria-label": `${text} ${v.name}@${v.version}`, ...options });
     return b;
   };
   const move = what => async () => { await post(`${at}/${what}`); await changed(); };

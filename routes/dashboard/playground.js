@@ -30,7 +30,7 @@ export default async function playground(root, _, signal, query) {
     e.preventDefault();
     running.abort();
     running = new AbortController();
-    run(base(), made, form, results, running.signal);
+    run(base(), made, results, running.signal);
   });
   form.addEventListener("keydown", e => {
     if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) form.requestSubmit();
@@ -127,7 +127,7 @@ function askFor(m) {
   return { ...ask, parameters };
 }
 
-async function run(m, made, form, results, signal) {
+async function run(m, made, results, signal) {
   const chosen = chosenOf(m, made), asked = options(m, made).filter(o => chosen.has(o.id));
   if (!asked.length) {
     show(results, el("p", { class: "empty", role: "alert" }, "Choose who answers: the base, or an adapter."));
@@ -138,7 +138,8 @@ async function run(m, made, form, results, signal) {
     const body = el("div", { class: "answer" }, el("span", { class: "muted" }, "…")), foot = el("p", { class: "muted foot" });
     return { o, body, foot, card: el("article", { class: "card", "aria-label": `Answer of ${o.name}`, "aria-busy": true }, el("h2", {}, o.name, " ", badge(o.id ? o.about : "base")), body, foot) };
   });
-  show(results, el("div", { class: "cards" }, cards.map(c => c.card)), curl(m, ask, asked));
+  show(results, el("div", { class: "cards wide" }, cards.map(c => c.card)), curl(m, ask, asked));
+  results.scrollIntoView({ block: "nearest" });
   await Promise.all(cards.map(async c => {
     try {
       await (writes(m) ? write : score)({ ...c.o.body, ...ask }, c, signal);

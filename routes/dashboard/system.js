@@ -28,10 +28,10 @@ function drawQueue(place, q) {
     return;
   }
   show(place, el("div", { class: "cards" }, q.classes.map(c => el("article", { class: "card" },
-    el("h3", {}, c.class ? `Class ${c.class}` : "Jobs of no class"),
+    el("h3", {}, `Class ${c.class}`),
     el("dl", {}, pair("Waiting", count(c.queued)), pair("Running", count(c.running)), c.queued ? pair("Oldest waits", duration(c.oldest_seconds)) : null, pair("Workers", count(c.workers))),
     c.slots ? el("div", { class: "slots" }, meter(c.busy / c.slots, "Workers in use"), el("span", { class: "muted" }, `${c.busy} of ${c.slots} places in use`)) : null))),
-  q.workers.length ? table("Workers", ["Worker", "Host", "Class", "Jobs", "Last heard of"], q.workers.map(w => [el("code", {}, w.id), w.host, w.class || "–", `${w.busy} of ${w.slots}`,
+  q.workers.length ? table("Workers", ["Worker", "Host", "Class", "Jobs", "Last heard of"], q.workers.map(w => [el("code", {}, w.id), w.host, w.class, `${w.busy} of ${w.slots}`,
     badge(w.seen_seconds < 15 ? "just now" : `${duration(w.seen_seconds)} ago`, w.seen_seconds < 60 ? "good" : "bad")]))
     : q.classes.some(c => c.workers) ? null : empty("No worker is running", "Jobs wait until one comes. A worker beside the API:", "service worker --redis redis://HOST:6379/0 --store STORE"));
 }

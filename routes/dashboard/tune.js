@@ -117,8 +117,8 @@ export default async function tune(root, _, signal, query) {
   function draw() {
     inputs.clear();
     const shown = options.filter(o => !o.when || o.when(draft));
-    const base = el("select", {}, bases.map(m => el("option", { value: m.name, selected: m.name === draft.model }, `${m.name} · ${m.family}, ${count(m.parameters)} parameters`)));
-    const set = el("select", {}, sets.map(d => el("option", { value: d.id, selected: d.id === draft.dataset }, `${d.name || d.id} · ${d.kind}, ${count(d.rows)} rows`)));
+    const base = el("select", {}, bases.map(m => el("option", { value: m.name, selected: m.name === draft.model }, `${m.name} · ${m.family}`)));
+    const set = el("select", {}, sets.map(d => el("option", { value: d.id, selected: d.id === draft.dataset }, `${d.name || d.id} · ${count(d.rows)} rows`)));
     const fold = el("details", { open, ontoggle: () => { open = fold.open; } }, el("summary", {}, "Advanced"), el("div", { class: "fields" }, shown.filter(o => o.more).map(option)));
     show(form, radios("Kind", "kind", kinds), instruction(draft) ? radios("What learns", "method", { lora: ["An adapter"], full: ["All weights"] }) : null,
       el("div", { class: "fields" }, field("model", "Base", base), field("dataset", "Rows", set),

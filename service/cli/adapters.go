@@ -1,0 +1,359 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// adapter is one version, or a series as its current version.
+type adapter struct {
+	Name      string             `json:"name"`
+	Version   int                `json:"version"`
+	Versions  []int              `json:"versions"`
+	Kind      string             `json:"kind"`
+	Base      string             `json:"base"`
+	Digest    string             `json:"digest"`
+	Rank      int                `json:"rank"`
+	Targets   []string           `json:"targets"`
+	Labels    []string           `json:"labels"`
+	Template  string             `json:"template"`
+	Bytes     int64              `json:"bytes"`
+	Residency string             `json:"residency"`
+	Pinned    bool               `json:"pinned"`
+	Metrics   map[string]float64 `json:"metrics"`
+	Job       string             `json:"job"`
+	Source    string             `json:"source"`
+	CreatedAt time.Time          `json:"created_at"`
+	Files     map[string]struct {
+		Bytes int64 `json:"bytes"`
+	} `json:"files"`
+}
+
+func (v adapter) place() string {
+	if v.Pinned {
+		return v.Residency + ", pinned"
+	}
+	return v.Residency
+}
+
+func (a *app) adapters() *cobra.Command {
+	all := &cobra.Command{Use: "adapters", Short: "List, bring, take and steer adapters and variants",
+		Example: "  service adapters list\n  service adapters download imdb@3 --to ./imdb\n  service adapters rollback imdb 2"}
+	all.AddCommand(a.listAdapters(), a.getAdapter(), a.importAdapter(), a.downloadAdapter(), a.rollback(), a.deleteAdapters(),
+		a.place("load", "Bring a version onto the device"), a.place("unload", "Take a version off the device"),
+		a.place("pin", "Keep a version on the device"), a.place("unpin", "Let a version leave the device again"))
+	return all
+}
+
+func (a *app) listAdapters() *cobra.Command {
+	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List adapters and variants, each as its current version", Example: "  service adapters list"}
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, _ []string) error {
+		all, raw, err := pages[adapter](ctx, c, "/adapters", nil, 0)
+		if err != nil {
+			return err
+		}
+		if a.json {
+			return answers(out, raw)
+		}
+		var rows [][]string
+		for _, v := range all {
+			rows = append(rows, []string{fmt.Sprintf("%s@%d", v.Name, v.Version), v.Kind, v.Base, fmt.Sprint(len(v.Versions)), v.place(), bestMetrics(v.Metrics), size(v.Bytes), ago(v.CreatedAt)})
+		}
+		return table(out, []string{"NAME", "KIND", "BASE", "VERSIONS", "WHERE", "METRICS", "SIZE", "CREATED"}, rows)
+	})
+	return cmd
+}
+
+// split takes imdb@3 apart; 0: the current version.
+func split(ref string) (name string, version int, err error) {
+	name, v, ok := strings.Cut(ref, "@")
+	if !ok {
+		return name, 0, nil
+	}
+	if version, err = strconv.Atoi(v); err != nil || version < 1 {
+		return "", 0, misuse(fmt.Errorf("%q is not an adapter such as imdb or imdb@3", ref))
+	}
+	return name, version, nil
+}
+
+// find shows the version that a reference means.
+func find(ctx context.Context, c *client, ref string) (v adapter, text []byte, err error) {
+	name, version, err := split(ref)
+	if err != nil {
+		return v, nil, err
+	}
+	at := path("adapters", name)
+	if version > 0 {
+		at += path("versions", fmt.Sprint(version))
+	}
+	text, err = c.get(ctx, at, nil, &v)
+	return v, text, err
+}
+
+func (v adapter) path() string { return path("adapters", v.Name, "versions", fmt.Sprint(v.Version)) }
+
+func (a *app) getAdapter() *cobra.Command {
+	cmd := &cobra.Command{Use: "get NAME[@VERSION]", Short: "Show an adapter", Args: cobra.ExactArgs(1), Example: "  service adapters get imdb\n  service adapters get imdb@2 --json", ValidArgsFunction: a.suggest(adapterRefs)}
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, args []string) error {
+		v, text, err := find(ctx, c, args[0])
+		if err != nil || a.json {
+			return orAnswer(out, text, err)
+		}
+		return v.show(out)
+	})
+	return cmd
+}
+
+func (v adapter) show(out io.Writer) error {
+	var versions, rank string
+	for _, n := range v.Versions {
+		versions += fmt.Sprintf(" %d", n)
+	}
+	if v.Rank > 0 {
+		rank = fmt.Sprintf("%d on %s", v.Rank, strings.Join(v.Targets, ", "))
+	}
+	return facts(out, "name", fmt.Sprintf("%s@%d", v.Name, v.Version), "versions", strings.TrimSpace(versions), "kind", v.Kind+" of "+v.Base, "rank", rank, "labels", clip(strings.Join(v.Labels, ", "), 200),
+		"template", v.Template, "where", v.place(), "metrics", metrics(v.Metrics), "size", size(v.Bytes), "files", strings.Join(slices.Sorted(maps.Keys(v.Files)), ", "),
+		"digest", v.Digest, "job", v.Job, "source", v.Source, "created", v.CreatedAt.Local().Format(time.DateTime))
+}
+
+// place is a command that moves a version.
+func (a *app) place(what, short string) *cobra.Command {
+	cmd := &cobra.Command{Use: what + " NAME[@VERSION]…", Short: short, Args: cobra.MinimumNArgs(1), Example: "  service adapters " + what + " imdb@3", ValidArgsFunction: a.suggest(adapterRefs)}
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, refs []string) error {
+		var errs []error
+		for _, ref := range refs {
+			v, _, err := find(ctx, c, ref)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", clean(ref), err))
+				continue
+			}
+			text, err := c.post(ctx, v.path()+"/"+what, nil, &v)
+			switch {
+			case err != nil:
+				errs = append(errs, fmt.Errorf("%s: %w", clean(ref), err))
+			case a.json:
+				errs = append(errs, answer(out, text))
+			default:
+				_, err = fmt.Fprintf(out, "%s@%d %s\n", clean(v.Name), v.Version, clean(v.place()))
+				errs = append(errs, err)
+			}
+		}
+		return errors.Join(errs...)
+	})
+	return cmd
+}
+
+func (a *app) rollback() *cobra.Command {
+	cmd := &cobra.Command{Use: "rollback NAME VERSION", Short: "Make a version, older or newer, the current one", Args: cobra.ExactArgs(2), Example: "  service adapters rollback imdb 2", ValidArgsFunction: a.suggest(adapterNames)}
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, args []string) error {
+		version, err := strconv.Atoi(args[1])
+		if err != nil {
+			return misuse(fmt.Errorf("%q is not the number of a version", args[1]))
+		}
+		var v adapter
+		text, err := c.post(ctx, path("adapters", args[0], "rollback"), map[string]int{"version": version}, &v)
+		if err != nil || a.json {
+			return orAnswer(out, text, err)
+		}
+		_, err = fmt.Fprintf(out, "%s is now %s@%d\n", clean(v.Name), clean(v.Name), v.Version)
+		return err
+	})
+	return cmd
+}
+
+func (a *app) deleteAdapters() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{Use: "delete NAME[@VERSION]…", Aliases: []string{"rm"}, Short: "Delete adapters with all their versions, or one version", Args: cobra.MinimumNArgs(1),
+		Example: "  service adapters delete imdb@2\n  service adapters delete imdb --yes", ValidArgsFunction: a.suggest(adapterRefs)}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed where nobody can be asked")
+	cmd.RunE = a.run(func(ctx context.Context, c *client, _ io.Writer, refs []string) error {
+		for _, ref := range refs {
+			if _, _, err := split(ref); err != nil {
+				return err
+			}
+		}
+		if !yes {
+			if _, person := terminal(cmd.InOrStdin()); !person {
+				return misuse(errors.New("this cannot be taken back: say --yes"))
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "Delete %s? This cannot be taken back. [y/N] ", clean(strings.Join(refs, ", "))) //nolint:errcheck // a question
+			line, _ := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')                                                    // no answer is no
+			if s := strings.ToLower(strings.TrimSpace(line)); s != "y" && s != "yes" {
+				return errors.New("nothing was deleted")
+			}
+		}
+		return c.deleteEach(ctx, refs, func(ref string) string {
+			name, version, _ := split(ref) // checked above
+			if version == 0 {
+				return path("adapters", name)
+			}
+			return path("adapters", name, "versions", fmt.Sprint(version))
+		})
+	})
+	return cmd
+}
+
+// peft are the files of a PEFT folder, the configuration first.
+var peft = []string{"adapter_config.json", "adapter_model.safetensors"}
+
+func (a *app) importAdapter() *cobra.Command {
+	var name, model string
+	cmd := &cobra.Command{Use: "import SOURCE", Short: "Bring an adapter: a PEFT folder, hf:owner/repo, or file:DIR on the server", Args: cobra.ExactArgs(1),
+		Example: "  service adapters import ./imdb --name imdb --model bert\n  service adapters import hf:owner/repo --name imdb"}
+	cmd.Flags().StringVarP(&name, "name", "n", "", "name of the adapter")
+	cmd.Flags().StringVarP(&model, "model", "m", "", "its base; may be left out where there is only one")
+	a.completes(cmd, "model", bases)
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, args []string) error {
+		if name == "" {
+			return misuse(errors.New("--name is missing"))
+		}
+		fields := map[string]string{"name": name}
+		if model != "" {
+			fields["model"] = model
+		}
+		var r request
+		var err error
+		if strings.HasPrefix(args[0], "hf:") || strings.HasPrefix(args[0], "file:") {
+			fields["source"] = args[0]
+			r, err = jsonRequest("/adapters", fields)
+		} else {
+			var done func()
+			r, done, err = folder(args[0], fields, newBar(cmd.ErrOrStderr()))
+			defer done()
+		}
+		if err != nil {
+			return err
+		}
+		var v adapter
+		text, err := c.into(ctx, r, &v)
+		if err != nil || a.json {
+			return orAnswer(out, text, err)
+		}
+		_, err = fmt.Fprintf(out, "%s@%d\n", clean(v.Name), v.Version)
+		return err
+	})
+	return cmd
+}
+
+// folder is a form of a PEFT folder, sent as it is read.
+func folder(dir string, fields map[string]string, b *bar) (request, func(), error) {
+	files := make([]*os.File, 0, len(peft))
+	done := func() {
+		for _, f := range files {
+			_ = f.Close() // read only
+		}
+		b.done()
+	}
+	for _, name := range peft {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			return request{}, done, err
+		}
+		files = append(files, f)
+	}
+	r, w := io.Pipe()
+	form := multipart.NewWriter(w)
+	go func() {
+		w.CloseWithError(func() error {
+			for _, k := range slices.Sorted(maps.Keys(fields)) {
+				if err := form.WriteField(k, fields[k]); err != nil {
+					return err
+				}
+			}
+			for i, f := range files {
+				part, err := form.CreateFormFile(peft[i], peft[i])
+				if err != nil {
+					return err
+				}
+				info, err := f.Stat()
+				if err != nil {
+					return err
+				}
+				if _, err := io.Copy(part, &counted{Reader: f, size: info.Size(), bar: b, name: peft[i]}); err != nil {
+					return err
+				}
+			}
+			return form.Close()
+		}())
+	}()
+	return request{method: http.MethodPost, path: "/adapters", kind: form.FormDataContentType(), body: r}, func() { _ = r.Close(); done() }, nil
+}
+
+func (a *app) downloadAdapter() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{Use: "download NAME[@VERSION]", Short: "Take a version as the PEFT folder that it is", Args: cobra.ExactArgs(1), Example: "  service adapters download imdb@3 --to ./imdb", ValidArgsFunction: a.suggest(adapterRefs)}
+	cmd.Flags().StringVar(&to, "to", "", "folder for the files; NAME in this one")
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, args []string) error {
+		v, _, err := find(ctx, c, args[0])
+		if err != nil {
+			return err
+		}
+		dir := to
+		if dir == "" {
+			dir = filepath.Base(v.Name)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		b := newBar(cmd.ErrOrStderr())
+		defer b.done()
+		for _, file := range slices.Sorted(maps.Keys(v.Files)) {
+			if !filepath.IsLocal(file) || filepath.Base(file) != file {
+				return fmt.Errorf("the service names a file %q, which is not one of this folder", clean(file))
+			}
+			if err := c.download(ctx, v.path()+path("files", file), filepath.Join(dir, file), v.Files[file].Bytes, b); err != nil {
+				return fmt.Errorf("%s: %w", clean(file), err)
+			}
+			if !a.json {
+				if _, err := fmt.Fprintln(out, filepath.Join(dir, file)); err != nil {
+					return err
+				}
+			}
+		}
+		if a.json {
+			_, text, err := find(ctx, c, fmt.Sprintf("%s@%d", v.Name, v.Version))
+			return orAnswer(out, text, err)
+		}
+		return nil
+	})
+	return cmd
+}
+
+// download writes a file, under its name only once it is whole.
+func (c *client) download(ctx context.Context, from, to string, bytes int64, b *bar) error {
+	res, err := c.send(ctx, request{method: get, path: from})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }() // read only
+	f, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+"-*")
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(f, &counted{Reader: res.Body, size: bytes, bar: b, name: filepath.Base(to)})
+	if err == nil && bytes > 0 && n != bytes {
+		err = fmt.Errorf("%d bytes came of %d", n, bytes)
+	}
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), to)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}

@@ -1,0 +1,487 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// fake is a service that answers what a test says, and remembers what it was asked.
+type fake struct {
+	*testing.T
+	url     string
+	answers map[string]http.HandlerFunc
+
+	mu    sync.Mutex
+	asked []asked
+}
+
+type asked struct {
+	at, key, body string
+	header        http.Header
+}
+
+func newFake(t *testing.T, answers map[string]http.HandlerFunc) *fake {
+	f := &fake{T: t, answers: answers}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		at := r.Method + " " + r.URL.RequestURI()
+		f.mu.Lock()
+		f.asked = append(f.asked, asked{at, r.Header.Get("Authorization"), string(body), r.Header})
+		f.mu.Unlock()
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		h := f.answers[at]
+		if h == nil {
+			h = problem(404, `{"title":"Not found","status":404,"detail":"there is nothing at this address: `+r.URL.Path+`","code":"not_found"}`)
+		}
+		h(w, r)
+	}))
+	t.Cleanup(s.Close)
+	f.url = s.URL
+	return f
+}
+
+func says(body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }
+}
+
+func problem(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// run runs a command line; code is the exit status.
+func (f *fake) run(stdin string, args ...string) (out, errOut string, code int) {
+	f.Helper()
+	f.Setenv(envURL, f.url)
+	f.Setenv(envKey, "lk_test")
+	return command(f.T, stdin, args...)
+}
+
+func command(t *testing.T, stdin string, args ...string) (out, errOut string, code int) {
+	t.Helper()
+	root := &cobra.Command{Use: "service", SilenceErrors: true, SilenceUsage: true}
+	root.AddGroup(&cobra.Group{ID: Group})
+	root.AddCommand(Commands()...)
+	var stdout, stderr bytes.Buffer
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(&stdout)
+	root.SetErr(&stderr)
+	root.SetArgs(args)
+	err := root.ExecuteContext(t.Context())
+	var c coded
+	switch {
+	case errors.As(err, &c):
+		code = c.ExitCode()
+	case err != nil:
+		code = failed
+	}
+	if err != nil {
+		stderr.WriteString(err.Error())
+	}
+	return stdout.String(), stderr.String(), code
+}
+
+// body is what was sent, decoded.
+func (f *fake) body(i int) (v map[string]any) {
+	f.Helper()
+	if i >= len(f.asked) {
+		f.Fatalf("only %d requests came", len(f.asked))
+	}
+	if err := json.Unmarshal([]byte(f.asked[i].body), &v); err != nil {
+		f.Fatalf("%v in %q", err, f.asked[i].body)
+	}
+	return v
+}
+
+func same(t *testing.T, what string, got any, want string) {
+	t.Helper()
+	var w any
+	if err := json.Unmarshal([]byte(want), &w); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := json.Marshal(got)
+	var g any
+	_ = json.Unmarshal(text, &g)
+	if !reflect.DeepEqual(g, w) {
+		t.Errorf("%s is %s, want %s", what, text, want)
+	}
+}
+
+const two = `{"results":[{"label":"positive","score":0.98,"scores":[{"label":"positive","score":0.98}]},{"label":"food","score":0.9,"scores":[{"label":"fo\u001b[31mod","score":0.9}]}]}`
+
+func TestPredict(t *testing.T) {
+	f := newFake(t, map[string]http.HandlerFunc{"POST /predict": says(two)})
+	out, errOut, code := f.run("", "predict", "-m", "bert", "-a", "imdb", "-a", "topic@2", "Lovely soup.")
+	if code != 0 || !strings.Contains(out, "IMDB") || !strings.Contains(out, "positive 0.980") || !strings.Contains(out, "Lovely soup.") {
+		t.Errorf("%d %s%s", code, out, errOut)
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Errorf("a label reaches the terminal as it is: %q", out)
+	}
+	same(t, "the request", f.body(0), `{"model":"bert","inputs":["Lovely soup.","Lovely soup."],"adapters":["imdb","topic@2"],"top_k":1}`)
+	if f.asked[0].key != "Bearer lk_test" {
+		t.Errorf("key %q", f.asked[0].key)
+	}
+	t.Run("reads lines from standard input", func(t *testing.T) {
+		f := newFake(t, f.answers)
+		out, _, code := f.run("\uFEFFone\r\n\n two \n", "predict", "--json")
+		if code != 0 || out != two+"\n" {
+			t.Errorf("%d %q", code, out)
+		}
+		same(t, "the request", f.body(0), `{"inputs":["one","two"],"top_k":1}`)
+	})
+	t.Run("asks the bare base beside an adapter", func(t *testing.T) {
+		f := newFake(t, f.answers)
+		if out, _, _ := f.run("", "predict", "-a", "imdb", "--bare", "x"); !strings.Contains(out, "BARE BASE") {
+			t.Errorf("%s", out)
+		}
+		same(t, "the request", f.body(0), `{"inputs":["x","x"],"adapters":[null,"imdb"],"top_k":1}`)
+	})
+	t.Run("cuts many texts into requests", func(t *testing.T) {
+		file := filepath.Join(t.TempDir(), "texts")
+		if err := os.WriteFile(file, []byte(strings.Repeat("text\n", 300)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f := newFake(t, map[string]http.HandlerFunc{"POST /predict": func(w http.ResponseWriter, r *http.Request) {
+			var in struct{ Inputs []string }
+			_ = json.NewDecoder(r.Body).Decode(&in)
+			n := len(in.Inputs)
+			one := `{"label":"a","score":1,"scores":[{"label":"a","score":1}]}`
+			_, _ = io.WriteString(w, `{"results":[`+strings.TrimSuffix(strings.Repeat(one+",", n), ",")+`]}`)
+		}})
+		out, errOut, code := f.run("", "predict", "--file", file)
+		if code != 0 || strings.Count(out, "a 1.000") != 300 || len(f.asked) != 2 {
+			t.Errorf("%d, %d requests, %d lines: %s", code, len(f.asked), strings.Count(out, "\n"), errOut)
+		}
+	})
+	t.Run("does not believe an answer of another length", func(t *testing.T) {
+		if _, errOut, code := newFake(t, f.answers).run("", "predict", "x"); code != failed || !strings.Contains(errOut, "2 results, not 1") {
+			t.Errorf("%d %s", code, errOut)
+		}
+	})
+}
+
+func TestGenerate(t *testing.T) {
+	stream := "data: {\"text\":\"Guten\"}\n\n: heartbeat\n\ndata: {\"text\":\" Morgen.\"}\n\ndata: {\"finish_reason\":\"stop\",\"usage\":{\"input_tokens\":9,\"output_tokens\":3},\"timings\":{\"first_token_ms\":12,\"tokens_per_second\":80},\"warnings\":[\"parameters.seed does nothing\"]}\n\ndata: [DONE]\n\n"
+	f := newFake(t, map[string]http.HandlerFunc{"POST /generate": says(stream)})
+	out, errOut, code := f.run("", "generate", "-m", "t5", "-i", "Translate to German.", "Good", "morning.", "-n", "16", "--stats", "--stop", "a,b", "--seed", "18446744073709551615")
+	if code != 0 || out != "Guten Morgen.\n" || !strings.Contains(errOut, "9 tokens read, 3 written (stop)") || !strings.Contains(errOut, "warning: parameters.seed") {
+		t.Errorf("%d %q %q", code, out, errOut)
+	}
+	if want := `"seed":18446744073709551615`; !strings.Contains(f.asked[0].body, want) {
+		t.Errorf("%s lacks %s", f.asked[0].body, want)
+	}
+	b := f.body(0)
+	delete(b["parameters"].(map[string]any), "seed")
+	same(t, "the request", b, `{"model":"t5","instruction":"Translate to German.","input":"Good morning.","stream":true,"parameters":{"max_new_tokens":16,"stop":["a,b"]}}`)
+
+	for name, c := range map[string]struct{ stream, out, want string }{
+		"an error in the middle": {"data: {\"text\":\"Gu\"}\n\nevent: error\ndata: {\"title\":\"Too busy\",\"status\":503,\"detail\":\"later\",\"request_id\":\"req_7\"}\n\n", "Gu\n", "Too busy: later\nrequest id req_7"},
+		"a broken connection":    {"data: {\"text\":\"Gu\"}\n\n", "Gu\n", "the text breaks off"},
+		"no JSON":                {"data: Gu\n\n", "", "not JSON"},
+	} {
+		f := newFake(t, map[string]http.HandlerFunc{"POST /generate": says(c.stream)})
+		if out, errOut, code := f.run("", "generate", "x"); code != failed || out != c.out || !strings.Contains(errOut, c.want) {
+			t.Errorf("%s: %d %q %q", name, code, out, errOut)
+		}
+	}
+	f = newFake(t, map[string]http.HandlerFunc{"POST /generate": says(`{"text":"The Rhine.","finish_reason":"stop"}`)})
+	if out, _, code := f.run("Name a river.\n", "generate", "--chat", "--no-stream", "--temperature", "0.5"); code != 0 || out != "The Rhine.\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	same(t, "the request", f.body(0), `{"messages":[{"role":"user","content":"Name a river."}],"parameters":{"do_sample":true,"temperature":0.5}}`)
+	if _, _, code := f.run("", "generate", "--chat", "-i", "x", "y"); code != misused {
+		t.Errorf("two ways to ask end with %d", code)
+	}
+}
+
+func TestTuneBody(t *testing.T) {
+	dir := t.TempDir()
+	rows, spec := filepath.Join(dir, "rows.csv"), filepath.Join(dir, "spec.json")
+	for file, text := range map[string]string{rows: "text,label\na,b\n", spec: `{"model":"x","metadata":{"a":9007199254740993},"hyperparameters":{"epochs":1}}`} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := newFake(t, map[string]http.HandlerFunc{
+		"POST /datasets?name=rows.csv":        says(`{"id":"ds_1","kind":"classification","rows":1,"warnings":[],"errors":[]}`),
+		"POST /tune/lora":                     says(`{"id":"job_1","status":"queued"}`),
+		"POST /tune/instruction?dry_run=true": says(`{"rows":9,"validation_rows":1,"steps":27,"steps_per_epoch":9,"trainable_parameters":1000,"total_parameters":5300000,"estimated_seconds":65,"estimated_memory_bytes":1048576,"warnings":["few rows"]}`)})
+	out, errOut, code := f.run("", "tune", "lora", "--spec", spec, "-m", "bert", "-n", "imdb", "-d", rows, "--validation", "0.1", "--epochs", "3", "--rank", "4", "--target-modules", "query,value",
+		"--idempotency-key", "123", "--set", "hyperparameters.warmup_ratio=0.1", "--set", "lora.use_rslora=true", "--set", "metadata.note=two words")
+	if code != 0 || out != "job_1\n" || !strings.Contains(errOut, "service jobs wait job_1") || !strings.Contains(errOut, "ds_1, 1 rows") {
+		t.Fatalf("%d %q %q", code, out, errOut)
+	}
+	if f.asked[0].body != "text,label\na,b\n" {
+		t.Errorf("uploaded %q", f.asked[0].body)
+	}
+	if !strings.Contains(f.asked[1].body, "9007199254740993") {
+		t.Errorf("a large number loses digits: %s", f.asked[1].body)
+	}
+	b := f.body(1)
+	delete(b["metadata"].(map[string]any), "a")
+	same(t, "the request", b, `{"model":"bert","name":"imdb","dataset":{"id":"ds_1"},"validation":{"split":0.1},"hyperparameters":{"epochs":3,"warmup_ratio":0.1},
+		"lora":{"r":4,"target_modules":["query","value"],"use_rslora":true},"idempotency_key":"123","metadata":{"note":"two words"}}`)
+
+	out, errOut, code = f.run("", "tune", "instruction", "-m", "t5", "-n", "h", "-d", "hf:bigscience/P3:validation", "--dry-run", "--set", "dataset.sample=400")
+	if code != 0 || !strings.Contains(out, "9 and 1 held back") || !strings.Contains(out, "about 1m5s") || !strings.Contains(errOut, "warning: few rows") {
+		t.Errorf("%d %q %q", code, out, errOut)
+	}
+	same(t, "the request", f.body(2), `{"model":"t5","name":"h","dataset":{"hf":"bigscience/P3","split":"validation","sample":400}}`)
+
+	for name, args := range map[string][]string{
+		"a file that is not there": {"-d", "nope.csv"}, "a set without a value": {"--set", "a"}, "an empty part of a path": {"--set", "a..b=1"},
+		"a path through a value": {"--set", "model=x", "--set", "model.y=1"}, "a spec that is no JSON": {"--spec", rows}, "an option of another kind": {"--template", "t5"}, "an argument": {"x"},
+	} {
+		before := len(f.asked)
+		if _, errOut, code := f.run("", append([]string{"tune", "lora"}, args...)...); code != misused || len(f.asked) != before {
+			t.Errorf("%s: exit status %d, %d requests: %s", name, code, len(f.asked)-before, errOut)
+		}
+	}
+}
+
+// TestWaitGoesOn breaks the connection while a job runs.
+func TestWaitGoesOn(t *testing.T) {
+	for status, want := range map[string]int{"succeeded": 0, "failed": jobFailed} {
+		streams := []string{"id: 0-1\nevent: status\ndata: {\"status\":\"running\",\"phase\":\"training\"}\n\nid: 1-1\nevent: step\ndata: {\"step\":1,\"total_steps\":2,\"loss\":0.5}\n\nid: 2-1\nevent: st",
+			"id: 2-1\nevent: step\ndata: {\"step\":2,\"total_steps\":2,\"loss\":0.4}\n\nid: 2-100\nevent: eval\ndata: {\"step\":2,\"metrics\":{\"eval_accuracy\":0.9}}\n\nid: 9-0\nevent: status\ndata: {\"status\":\"" + status + "\"}\n\n"}
+		n := 0
+		f := newFake(t, map[string]http.HandlerFunc{
+			"GET /tune/jobs/job_1/events": func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				_, _ = io.WriteString(w, streams[n])
+				n++
+			},
+			"GET /tune/jobs/job_1": func(w http.ResponseWriter, r *http.Request) {
+				if n < 2 {
+					_, _ = io.WriteString(w, `{"id":"job_1","status":"running"}`)
+					return
+				}
+				_, _ = io.WriteString(w, `{"id":"job_1","status":"`+status+`","metrics":{"eval_accuracy":0.9},"result":{"adapter":"imdb@1"},"error":{"code":"x","message":"the rows are bad","hint":"mend them"}}`)
+			}})
+		out, errOut, code := f.run("", "jobs", "wait", "job_1")
+		if code != want || !strings.Contains(errOut, "running, training") || !strings.Contains(errOut, "step 2: accuracy 0.900") {
+			t.Errorf("%s: %d %q %q", status, code, out, errOut)
+		}
+		if status == "failed" && (!strings.Contains(errOut, "the rows are bad") || out != "") || status == "succeeded" && !strings.Contains(out, "imdb@1") {
+			t.Errorf("%s: %q %q", status, out, errOut)
+		}
+		var last []string
+		for _, a := range f.asked {
+			if strings.HasSuffix(a.at, "/events") {
+				last = append(last, a.header.Get("Last-Event-ID"))
+			}
+		}
+		if !slices.Equal(last, []string{"", "1-1"}) {
+			t.Errorf("asked after %q", last)
+		}
+	}
+	f := newFake(t, nil)
+	if _, errOut, code := f.run("", "jobs", "wait", "job_2"); code != failed || len(f.asked) != 1 || !strings.Contains(errOut, "Not found") {
+		t.Errorf("a job that is not there: %d after %d requests: %s", code, len(f.asked), errOut)
+	}
+	f = newFake(t, map[string]http.HandlerFunc{"GET /tune/jobs/job_1/events": says("id: 1\nevent: step\ndata: {\"step\":1}\n\nid: 2\nevent: end\ndata: x\n\n")})
+	if out, errOut, code := f.run("", "jobs", "events", "job_1"); code != failed || out != `{"data":{"step":1},"id":"1","type":"step"}`+"\n" || !strings.Contains(errOut, "not JSON") {
+		t.Errorf("%d %q %q", code, out, errOut)
+	}
+}
+
+func TestProblemsAreShown(t *testing.T) {
+	many := `{"title":"Invalid request","status":422,"detail":"2 mistakes: …","code":"invalid","request_id":"req_1","errors":[{"line":3,"field":"text","reason":"is empty"},{"field":"name","reason":"\u001b]0;title\u0007is taken"}]}`
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   []string
+	}{
+		"every mistake has a line": {problem(422, many), []string{"Invalid request: 2 mistakes", "\n  line 3: text: is empty", "\n  name: "}},
+		"a key is asked for":       {problem(401, `{"title":"API key needed","status":401,"detail":"send one","code":"missing_api_key"}`), []string{"API key needed", envKey}},
+		"our fault has an id":      {problem(500, `{"title":"Internal error","status":500,"detail":"internal error","request_id":"req_9"}`), []string{"request id req_9"}},
+		"a proxy's page":           {problem(502, `<html>bad gateway</html>`), []string{"502", "not as this service does"}},
+		"no JSON":                  {says("hello"), []string{"is not JSON"}},
+		"JSON of something else":   {says(`{"data": 7}`), []string{"newer than the command"}},
+	} {
+		f := newFake(t, map[string]http.HandlerFunc{"GET /models": c.answer})
+		out, errOut, code := f.run("", "models")
+		for _, w := range c.want {
+			if !strings.Contains(errOut, w) {
+				t.Errorf("%s: %q lacks %q", name, errOut, w)
+			}
+		}
+		if code != failed || out != "" || strings.ContainsAny(errOut, "\x1b\x07") {
+			t.Errorf("%s: %d %q %q", name, code, out, errOut)
+		}
+	}
+	t.Setenv(envURL, "http://127.0.0.1:1")
+	if _, errOut, code := command(t, "", "models"); code != failed || !strings.Contains(errOut, "no service at http://127.0.0.1:1") {
+		t.Errorf("%d %s", code, errOut)
+	}
+}
+
+func TestAdapters(t *testing.T) {
+	one := `{"name":"imdb","version":2,"versions":[1,2],"kind":"adapter","base":"bert","files":{"adapter_config.json":{"bytes":2},"adapter_model.safetensors":{"bytes":3}},"residency":"device"}`
+	f := newFake(t, map[string]http.HandlerFunc{
+		"GET /adapters?limit=100":                                       says(`{"data":[` + one + `],"has_more":true,"last_id":"imdb"}`),
+		"GET /adapters?after=imdb&limit=100":                            says(`{"data":[{"name":"zeta","version":1,"versions":[1]}],"has_more":false}`),
+		"GET /adapters/imdb":                                            says(one),
+		"GET /adapters/imdb/versions/2/files/adapter_config.json":       says("{}"),
+		"GET /adapters/imdb/versions/2/files/adapter_model.safetensors": says("abc"),
+		"POST /adapters/imdb/versions/2/pin":                            says(strings.Replace(one, `"residency"`, `"pinned":true,"residency"`, 1)),
+		"DELETE /adapters/imdb/versions/2":                              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) },
+		"POST /adapters/imdb/rollback":                                  says(strings.Replace(one, `"version":2`, `"version":1`, 1)),
+		"POST /adapters":                                                says(one),
+		"GET /adapters/evil":                                            says(strings.Replace(one, "adapter_config.json", "../../evil", 1)),
+		"GET /adapters/short":                                           says(strings.ReplaceAll(one, `"bytes":3`, `"bytes":4`)),
+	})
+	out, _, code := f.run("", "adapters", "list")
+	if code != 0 || !strings.Contains(out, "imdb@2") || !strings.Contains(out, "zeta@1") {
+		t.Errorf("%d %s", code, out)
+	}
+	dir := filepath.Join(t.TempDir(), "imdb")
+	if out, errOut, code := f.run("", "adapters", "download", "imdb", "--to", dir); code != 0 || strings.Count(out, "\n") != 2 {
+		t.Errorf("%d %s %s", code, out, errOut)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "adapter_model.safetensors")); err != nil || string(text) != "abc" {
+		t.Errorf("%q %v", text, err)
+	}
+	for _, name := range []string{"evil", "short"} {
+		bad := filepath.Join(t.TempDir(), "x", "y")
+		if _, errOut, code := f.run("", "adapters", "download", name, "--to", bad); code != failed {
+			t.Errorf("%s: %d %s", name, code, errOut)
+		}
+		left, _ := filepath.Glob(filepath.Join(bad, ".*-*"))
+		if _, err := os.Stat(filepath.Join(bad, "../../evil")); err == nil || len(left) > 0 {
+			t.Errorf("%s leaves something: %v", name, left)
+		}
+	}
+	if out, _, code := f.run("", "adapters", "pin", "imdb"); code != 0 || out != "imdb@2 device, pinned\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	if out, _, code := f.run("", "adapters", "rollback", "imdb", "1"); code != 0 || out != "imdb is now imdb@1\n" {
+		t.Errorf("%d %q", code, out)
+	}
+	before := len(f.asked)
+	if _, errOut, code := f.run("", "adapters", "delete", "imdb@2"); code != misused || len(f.asked) != before {
+		t.Errorf("without --yes: %d %s", code, errOut)
+	}
+	if _, errOut, code := f.run("", "adapters", "delete", "imdb@2", "nope", "--yes"); code != failed || !strings.Contains(errOut, "nope: Not found") || len(f.asked) != before+2 {
+		t.Errorf("%d %s", code, errOut)
+	}
+	if out, errOut, code := f.run("", "adapters", "import", dir, "-n", "copy", "-m", "bert"); code != 0 || out != "imdb@2\n" {
+		t.Errorf("%d %s %s", code, out, errOut)
+	}
+	sent := f.asked[len(f.asked)-1]
+	for _, w := range []string{`name="name"` + "\r\n\r\ncopy", `filename="adapter_config.json"`, "\r\n\r\nabc\r\n"} {
+		if !strings.Contains(sent.body, w) {
+			t.Errorf("the form lacks %q", w)
+		}
+	}
+	if _, _, code := f.run("", "adapters", "import", "hf:owner/repo", "-n", "hub"); code != 0 {
+		t.Errorf("from the hub: %d", code)
+	}
+	same(t, "the request", f.body(len(f.asked)-1), `{"name":"hub","source":"hf:owner/repo"}`)
+	for _, args := range [][]string{{"get", "imdb@x"}, {"delete", "imdb@0", "--yes"}, {"rollback", "imdb", "one"}, {"import", dir}} {
+		if _, _, code := f.run("", append([]string{"adapters"}, args...)...); code != misused {
+			t.Errorf("%v: %d", args, code)
+		}
+	}
+}
+
+func TestMisuse(t *testing.T) {
+	t.Setenv(envURL, "http://127.0.0.1:1") // nothing may be sent
+	for _, args := range [][]string{{"predict"}, {"predict", "--nope"}, {"predict", "x", "--file", "y"}, {"jobs", "nope"}, {"jobs", "get"}, {"jobs", "get", "a", "b"}, {"models", "x"}, {"predict", "x", "--url", "ftp://x"},
+		{"predict", "x", "--top-k", "0"}, {"datasets", "upload"}, {"datasets", "upload", "a", "b", "--name", "c"}, {"tune", "all"}} {
+		if _, errOut, code := command(t, "", args...); code != misused || errOut == "" {
+			t.Errorf("%v: exit status %d: %s", args, code, errOut)
+		}
+	}
+}
+
+// Every command can be asked what it does, and shows how.
+func TestHelp(t *testing.T) {
+	root := &cobra.Command{Use: "service"}
+	root.AddCommand(Commands()...)
+	n := 0
+	walk(root, func(c *cobra.Command) {
+		if c == root {
+			return
+		}
+		n++
+		if c.Short == "" || c.Example == "" {
+			t.Errorf("%s lacks a summary or an example", c.CommandPath())
+		}
+		for line := range strings.SplitSeq(c.Example, "\n") {
+			if !strings.Contains(line, "service ") {
+				t.Errorf("%s: the example %q is not a command", c.CommandPath(), line)
+			}
+		}
+		out, _, code := command(t, "", append(strings.Fields(c.CommandPath())[1:], "--help")...)
+		if code != 0 || !strings.Contains(out, "Examples:") || !strings.Contains(out, "--json") {
+			t.Errorf("%s --help: %d %s", c.CommandPath(), code, out)
+		}
+	})
+	if n < 25 {
+		t.Errorf("only %d commands", n)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	f := newFake(t, map[string]http.HandlerFunc{
+		"GET /models":             says(`{"data":[{"name":"bert","kind":"base"},{"name":"whole","kind":"variant"}]}`),
+		"GET /adapters?limit=100": says(`{"data":[{"name":"imdb","version":2,"versions":[1,2]}]}`),
+		"GET /tune/jobs?limit=50": says(`{"data":[{"id":"job_1","name":"im\u001bdb","status":"running"}]}`)})
+	for line, want := range map[string]string{
+		"predict -m ": "bert\nwhole\n", "tune lora -m ": "bert\n", "predict -a ": "imdb\nimdb@1\nimdb@2\n", "jobs cancel ": "job_1\tim\uFFFDdb, running\n",
+		"adapters rollback ": "imdb\n", "jobs list --status ": "queued\nrunning\n",
+	} {
+		out, _, _ := f.run("", append([]string{"__complete"}, strings.Split(line, " ")...)...)
+		if !strings.HasPrefix(out, want) {
+			t.Errorf("%q: %q, want %q", line, out, want)
+		}
+	}
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if out, _, code := f.run("", "completion", shell); code != 0 || !strings.Contains(out, "service") {
+			t.Errorf("%s: %d", shell, code)
+		}
+	}
+	t.Setenv(envURL, "http://127.0.0.1:1")
+	if out, _, _ := command(t, "", "__complete", "predict", "-m", ""); !strings.HasPrefix(out, ":4") {
+		t.Errorf("without a service: %q", out)
+	}
+}
+
+func TestDrawn(t *testing.T) {
+	for share, want := range map[float64]string{-1: "  0 %", 0: "  0 %", 0.5: " 50 %", 1: "100 %", 2: "100 %"} {
+		line := drawn(share, "step 1\x1b[2J of 2", 60)
+		if !strings.Contains(line, want) || strings.Contains(line, "\x1b") || len([]rune(line)) > 59 {
+			t.Errorf("%v: %q", share, line)
+		}
+	}
+	var seen []string
+	for v := range maps.Values(map[int]float64{0: 0, 1: 1e-5, 2: 0.25, 3: 123.456, 4: 1e7}) {
+		seen = append(seen, figure(v))
+	}
+	slices.Sort(seen)
+	if fmt.Sprint(seen) != "[0 0.250 1.00e+07 1.00e-05 123.5]" {
+		t.Errorf("%v", seen)
+	}
+	if got := cleanText("a\n\tb\x1b[31m\u202Ec"); got != "a\n\tb\uFFFD[31m\uFFFDc" {
+		t.Errorf("%q", got)
+	}
+}
