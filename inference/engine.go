@@ -255,6 +255,26 @@ func (e *Engine) compile(ctx context.Context) {
 	}
 }
 
+// Settle waits until the graphs that traffic has asked for so far are compiled.
+func (e *Engine) Settle(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case e.want <- func() { close(done) }:
+	case <-e.over:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-e.over:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // do runs f on the goroutine that owns the device.
 func (e *Engine) do(ctx context.Context, f func()) error {
 	done := make(chan error, 1)
