@@ -177,7 +177,19 @@ func (e *Engine) Speed(name string) float64 {
 }
 
 // Open says that every base is loaded: from now on the engine is ready.
-func (e *Engine) Open() { e.ready.Store(nil) }
+func (e *Engine) Open() {
+	e.ready.Store(nil)
+	if e.Eager {
+		return
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, s := range e.bases {
+		if s.programs != nil {
+			s.programs.complete()
+		}
+	}
+}
 
 // place uploads a model and finds its programs.
 func (e *Engine) place(name string, b *Base, slots int) (*served, error) {

@@ -23,8 +23,8 @@ func adapterFiles(base *inference.Base, seed uint64, rank int) (config, weights 
 		}
 		return v
 	}
-	task := "SEQ_CLS"
-	c := adapters.Config{PeftType: "LORA", TaskType: &task, R: rank, Alpha: float64(2 * rank), Bias: "none", Targets: adapters.Names{List: base.Facts().Targets}}
+	// No task type: with SEQ_CLS, PEFT wants a head in the file.
+	c := adapters.Config{PeftType: "LORA", R: rank, Alpha: float64(2 * rank), Bias: "none", Targets: adapters.Names{List: base.Facts().Targets}}
 	a := &adapters.Adapter{Config: c, Factors: map[string]adapters.Factors{}}
 	plan, err := c.Plan(base.Layout)
 	if err != nil {

@@ -25,33 +25,33 @@ type shape struct {
 // shapes are those of well-known models, and small ones of the same families for a quick
 // look. Weights are drawn at random: what they are does not change what they cost.
 var shapes = map[string]shape{
-	"bert-base":   {bert(768, 12, 12), wordPieces, 30522},
-	"minilm":      {bert(384, 6, 12), wordPieces, 30522},
-	"t5-small":    {t5(512, 6, 8, 64, 2048), pieces, 32128},
-	"llama-124m":  {llama(768, 12, 12, 2560), bytePairs, 32000},
+	"bert-base":   {bert(768, 12, 12, 512), wordPieces, 30522},
+	"minilm":      {bert(384, 6, 12, 512), wordPieces, 30522},
+	"t5-small":    {t5(512, 6, 8, 64, 2048, 512), pieces, 32128},
+	"llama-124m":  {llama(768, 12, 12, 2560, 512), bytePairs, 32000},
 	"marian":      {marian(512, 6, 8, 2048), nil, 8000},
-	"quick-bert":  {bert(32, 2, 2), wordPieces, 4000},
-	"quick-t5":    {t5(32, 2, 2, 16, 64), pieces, 4000},
-	"quick-llama": {llama(32, 2, 2, 64), bytePairs, 4000},
+	"quick-bert":  {bert(32, 2, 2, 64), wordPieces, 4000},
+	"quick-t5":    {t5(32, 2, 2, 16, 64, 64), pieces, 4000},
+	"quick-llama": {llama(32, 2, 2, 64, 64), bytePairs, 4000},
 }
 
-func bert(hidden, layers, heads int) object {
+func bert(hidden, layers, heads, positions int) object {
 	return object{"model_type": "bert", "architectures": []string{"BertForSequenceClassification"}, "hidden_size": hidden, "num_hidden_layers": layers,
-		"num_attention_heads": heads, "intermediate_size": 4 * hidden, "hidden_act": "gelu", "max_position_embeddings": 512, "type_vocab_size": 2,
+		"num_attention_heads": heads, "intermediate_size": 4 * hidden, "hidden_act": "gelu", "max_position_embeddings": positions, "type_vocab_size": 2,
 		"layer_norm_eps": 1e-12, "hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 0,
 		"id2label": object{"0": "negative", "1": "positive"}, "label2id": object{"negative": 0, "positive": 1}}
 }
 
-func t5(dim, layers, heads, headDim, ffn int) object {
+func t5(dim, layers, heads, headDim, ffn, positions int) object {
 	return object{"model_type": "t5", "architectures": []string{"T5ForConditionalGeneration"}, "d_model": dim, "d_kv": headDim, "d_ff": ffn,
-		"num_layers": layers, "num_decoder_layers": layers, "num_heads": heads, "feed_forward_proj": "relu", "n_positions": 512, "is_encoder_decoder": true,
+		"num_layers": layers, "num_decoder_layers": layers, "num_heads": heads, "feed_forward_proj": "relu", "n_positions": positions, "is_encoder_decoder": true,
 		"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1, "layer_norm_epsilon": 1e-6, "initializer_factor": 1.0,
 		"pad_token_id": unigram.Pad, "eos_token_id": unigram.EOS, "decoder_start_token_id": unigram.Pad, "tie_word_embeddings": true}
 }
 
-func llama(hidden, layers, heads, ffn int) object {
+func llama(hidden, layers, heads, ffn, positions int) object {
 	return object{"model_type": "llama", "architectures": []string{"LlamaForCausalLM"}, "hidden_size": hidden, "num_hidden_layers": layers,
-		"num_attention_heads": heads, "num_key_value_heads": heads, "intermediate_size": ffn, "hidden_act": "silu", "max_position_embeddings": 2048,
+		"num_attention_heads": heads, "num_key_value_heads": heads, "intermediate_size": ffn, "hidden_act": "silu", "max_position_embeddings": positions,
 		"rms_norm_eps": 1e-6, "rope_theta": 10000.0, "initializer_range": 0.02, "tie_word_embeddings": true}
 }
 

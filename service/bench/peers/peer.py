@@ -131,7 +131,8 @@ def onnx_file(peer, variant):
         os.replace(fused + ".part", fused)
     if variant == "onnx int8" and not os.path.exists(int8):
         from onnxruntime.quantization import QuantType, quantize_dynamic
-        quantize_dynamic(fused, int8 + ".part", weight_type=QuantType.QInt8, per_channel=True)
+        quantize_dynamic(fused, int8 + ".part", weight_type=QuantType.QInt8, per_channel=True,
+                         extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT})
         os.replace(int8 + ".part", int8)
     return int8 if variant == "onnx int8" else fused
 
