@@ -3,14 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 
 	"lorikeet/inference/text"
-	"os"
 )
 
 // growth measures how the time of a batch grows with each thing that it may have more
-// of. Each measurement is a case; the last check of a series is the worst doubling.
+// of. Each point is a case; from the second on its check is the step from the one before.
 func growth(ctx context.Context, b *bench) error {
 	axes := []string{"batch", "length", "adapters in a batch", "rank", "clients"}
 	if !b.wantsGroup("growth", axes) {
@@ -54,8 +54,7 @@ type growing struct {
 	each int
 }
 
-// series measures one axis. names gives the adapters of a batch of a given size; time is
-// that of a whole batch.
+// series measures one axis at some points; measure makes the call that is timed at one.
 func (g *growing) series(axis, unit string, at []int, measure func(x int) (func(repeat int) (float64, error), error)) error {
 	if !g.wants("growth", axis) {
 		return nil
@@ -87,14 +86,12 @@ func (g *growing) series(axis, unit string, at []int, measure func(x int) (func(
 			values[i] = append(values[i], v)
 		}
 	}
-	worst := 0.0
 	for i, x := range at {
 		c := testCase{Group: "growth", Name: fmt.Sprintf("%s %d", axis, x), Unit: unit, Axis: axis, X: float64(x), Sides: []side{{Name: oursName, Values: values[i]}}}
 		if i > 0 {
 			// What one doubling costs: the ratio itself where the axis doubles.
 			step := spreadOf(ratios(values[i], values[i-1])).Median
 			linear := float64(x) / float64(at[i-1])
-			worst = max(worst, step/linear)
 			c.Checks = []check{{What: fmt.Sprintf("times %s %d, which is %.2g times as many", axis, at[i-1], linear), Want: linear * slack, Most: true, Got: step}}
 		}
 		g.report.add(c)

@@ -63,7 +63,7 @@ var titles = map[string]string{"forward": "Scoring", "train": "Training, one ste
 // markdown is every table of the report; images is the folder of the plots, "" for none.
 func (r *report) markdown(images string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n    %s\n\n%s. Medians of %d rounds, the sides taking turns; in brackets the extremes.\n"+
+	fmt.Fprintf(&b, "\n    %s\n\n%s. Medians of %d rounds (of 3 where they are long), the sides taking turns; in brackets the extremes.\n"+
 		"\"Times\" is how many times as fast ours is (as small, of memory): the median of the rounds' ratios.\n", r.Command, r.Machine, r.Rounds)
 	if r.Quick {
 		b.WriteString("This was a quick run of tiny models: it shows that everything runs, and measures nothing.\n")

@@ -13,6 +13,8 @@ import (
 	"lorikeet/inference/builtin/wordpiece"
 )
 
+// object is one of JSON. Where a whole number has to be read as a fraction, which
+// transformers is strict about, it is a json.Number.
 type object = map[string]any
 
 // shape is a model to be made: what its config.json says, and its kind of vocabulary.
@@ -45,20 +47,20 @@ func bert(hidden, layers, heads, positions int) object {
 func t5(dim, layers, heads, headDim, ffn, positions int) object {
 	return object{"model_type": "t5", "architectures": []string{"T5ForConditionalGeneration"}, "d_model": dim, "d_kv": headDim, "d_ff": ffn,
 		"num_layers": layers, "num_decoder_layers": layers, "num_heads": heads, "feed_forward_proj": "relu", "n_positions": positions, "is_encoder_decoder": true,
-		"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1, "layer_norm_epsilon": 1e-6, "initializer_factor": 1.0,
+		"relative_attention_num_buckets": 32, "relative_attention_max_distance": 128, "dropout_rate": 0.1, "layer_norm_epsilon": 1e-6, "initializer_factor": json.Number("1.0"),
 		"pad_token_id": unigram.Pad, "eos_token_id": unigram.EOS, "decoder_start_token_id": unigram.Pad, "tie_word_embeddings": true}
 }
 
 func llama(hidden, layers, heads, ffn, positions int) object {
 	return object{"model_type": "llama", "architectures": []string{"LlamaForCausalLM"}, "hidden_size": hidden, "num_hidden_layers": layers,
 		"num_attention_heads": heads, "num_key_value_heads": heads, "intermediate_size": ffn, "hidden_act": "silu", "max_position_embeddings": positions,
-		"rms_norm_eps": 1e-6, "rope_theta": 10000.0, "initializer_range": 0.02, "tie_word_embeddings": true}
+		"rms_norm_eps": 1e-6, "rope_theta": json.Number("10000.0"), "initializer_range": 0.02, "tie_word_embeddings": true}
 }
 
 func marian(dim, layers, heads, ffn int) object {
 	return object{"model_type": "marian", "architectures": []string{"MarianMTModel"}, "d_model": dim, "encoder_layers": layers, "decoder_layers": layers,
 		"encoder_attention_heads": heads, "decoder_attention_heads": heads, "encoder_ffn_dim": ffn, "decoder_ffn_dim": ffn, "activation_function": "swish",
-		"max_position_embeddings": 512, "dropout": 0.1, "attention_dropout": 0.0, "activation_dropout": 0.0, "init_std": 0.02, "scale_embedding": true,
+		"max_position_embeddings": 512, "dropout": 0.1, "attention_dropout": json.Number("0.0"), "activation_dropout": json.Number("0.0"), "init_std": 0.02, "scale_embedding": true,
 		"static_position_embeddings": true, "normalize_before": false, "share_encoder_decoder_embeddings": true, "is_encoder_decoder": true, "num_hidden_layers": layers}
 }
 

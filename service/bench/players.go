@@ -17,42 +17,57 @@ type player struct {
 // work (OpenMP's, ONNX Runtime's) have gone to sleep by then.
 const between = 100 * time.Millisecond
 
-// play lets the players take turns, after two that do not count, and reports what they measured. Ours is
-// the first; its failure ends the run. A peer that fails is noted and left out.
+// A turn of all sides that takes long is taken less often: a case has about caseTime,
+// and fewest rounds at least. A first turn of over slowTurn needs no second to be warm.
+const (
+	caseTime = 40 * time.Second
+	slowTurn = time.Second
+	fewest   = 3
+)
+
+// play lets the players take turns, after one or two that do not count, and reports what
+// they measured. Ours is the first; its failure ends the run. A peer that fails is noted
+// and left out.
 func (b *bench) play(c testCase, players []player) error {
 	if !b.wants(c.Group, c.Name) {
 		return nil
 	}
 	out := make([]bool, len(players))
 	c.Sides = make([]side, len(players))
-	turn := func(i int) (float64, error) {
+	turn := func(i int) (float64, time.Duration, error) {
 		if i > 0 {
 			time.Sleep(pick(b.options, 0, between))
 		}
-		return players[i].round()
+		start := time.Now()
+		v, err := players[i].round()
+		return v, time.Since(start), err
 	}
+	var all time.Duration
 	for i, p := range players {
 		c.Sides[i].Name = p.name
-		_, err := turn(i)
+		_, took, err := turn(i)
 		if err == nil && p.settle != nil {
 			err = p.settle()
 		}
-		if err == nil {
-			_, err = turn(i)
+		if err == nil && (p.settle != nil || took < slowTurn) {
+			_, took, err = turn(i)
 		}
 		if err != nil {
 			if i == 0 {
 				return fmt.Errorf("%s: %w", c.Name, err)
 			}
 			out[i], c.Sides[i].Note = true, "not measured: "+err.Error()
+			continue
 		}
+		all += took
 	}
-	for range b.rounds {
+	rounds := min(b.rounds, max(fewest, int(caseTime/max(all, time.Millisecond))))
+	for range rounds {
 		for i := range players {
 			if out[i] {
 				continue
 			}
-			v, err := turn(i)
+			v, _, err := turn(i)
 			if err != nil {
 				return fmt.Errorf("%s, %s: %w", c.Name, players[i].name, err)
 			}

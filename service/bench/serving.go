@@ -133,10 +133,10 @@ func (b *bench) load(servers []*server, clients int, texts []string) error {
 	if err := b.play(rate, players); err != nil {
 		return err
 	}
-	for i := range servers { // without the turns that warm up
+	for i, s := range b.report.Cases[len(b.report.Cases)-1].Sides { // without the turns that warm up
 		for _, c := range []*testCase{&middle, &slow} {
 			v := &c.Sides[i].Values
-			*v = (*v)[max(0, len(*v)-b.rounds):]
+			*v = (*v)[len(*v)-len(s.Values):]
 		}
 	}
 	b.report.add(middle)
