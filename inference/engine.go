@@ -180,7 +180,19 @@ func (e *Engine) Speed(name string) float64 {
 }
 
 // Open says that every base is loaded: from now on the engine is ready.
-func (e *Engine) Open() { e.ready.Store(nil) }
+func (e *Engine) Open() {
+	e.ready.Store(nil)
+	if e.Eager {
+		return
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, s := range e.bases {
+		if s.programs != nil {
+			s.programs.complete()
+		}
+	}
+}
 
 // place uploads a model and finds its programs.
 func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
@@ -256,6 +268,26 @@ func (e *Engine) compile(ctx context.Context) {
 		case job := <-e.want:
 			job()
 		}
+	}
+}
+
+// Settle waits until the graphs that traffic has asked for so far are compiled.
+func (e *Engine) Settle(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case e.want <- func() { close(done) }:
+	case <-e.over:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-e.over:
+		return ErrBusy
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -92,26 +92,18 @@ func (b *Base) signature() (string, error) {
 	return string(h.Sum(nil)), nil
 }
 
-// cover compiles what must be there before the model serves: for each length the
-// smallest and the largest batch, with the widest profile (variants: bare).
+// cover compiles what must be there before the model serves: enough wide graphs that
+// every batch fits one (variants: bare ones).
 func (g *programs) cover(ctx context.Context, report func(done, total int)) error {
-	var todo []bucket
-	for i, b := range g.grid {
-		if b.batch == 1 || i+1 == len(g.grid) || g.grid[i+1].length != b.length {
-			todo = append(todo, b)
-		}
-	}
-	var profile *nn.Profile
-	if g.slots > 0 {
-		w := g.wide()
-		profile = &w
-	}
+	first, _ := g.wideBuckets()
+	profile := g.profile()
+	first = slices.DeleteFunc(first, func(b bucket) bool { return g.has(b, profile) }) // of a twin
 	// A compilation keeps one core busy.
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))
 	var done atomic.Int64
-	report(0, len(todo))
-	for _, b := range todo {
+	report(0, len(first))
+	for _, b := range first {
 		workers.Go(func() error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -119,11 +111,64 @@ func (g *programs) cover(ctx context.Context, report func(done, total int)) erro
 			if err := g.compile(b, profile); err != nil {
 				return err
 			}
-			report(int(done.Add(1)), len(todo))
+			report(int(done.Add(1)), len(first))
 			return nil
 		})
 	}
 	return workers.Wait()
+}
+
+// complete asks for the wide graphs that cover leaves for when the model serves.
+func (g *programs) complete() {
+	_, later := g.wideBuckets()
+	profile := g.profile()
+	for _, b := range later {
+		if !g.has(b, profile) {
+			g.mu.Lock()
+			g.ask(b, profile)
+			g.mu.Unlock()
+		}
+	}
+}
+
+// wideBuckets are the smallest and the largest batch of each length. Those that come
+// first fit every batch between them: each largest batch at its longest length, and one
+// text of the longest and of a middling length. The others save padding.
+func (g *programs) wideBuckets() (first, later []bucket) {
+	middling := 0
+	for _, b := range g.grid {
+		if b.length <= 64 {
+			middling = b.length
+		}
+	}
+	last := g.grid[len(g.grid)-1].length
+	for i, b := range g.grid {
+		most := i+1 == len(g.grid) || g.grid[i+1].length != b.length
+		switch {
+		case most && !slices.ContainsFunc(g.grid[i+1:], func(o bucket) bool { return o.batch >= b.batch }),
+			b.batch == 1 && (b.length == middling || b.length == last):
+			first = append(first, b)
+		case most, b.batch == 1:
+			later = append(later, b)
+		}
+	}
+	return first, later
+}
+
+// profile is that of the wide graphs; nil of a variant.
+func (g *programs) profile() *nn.Profile {
+	if g.slots == 0 {
+		return nil
+	}
+	w := g.wide()
+	return &w
+}
+
+// has reports whether a graph is compiled.
+func (g *programs) has(b bucket, profile *nn.Profile) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.ContainsFunc(g.ready, func(c *compiled) bool { return c.bucket == b && key(c.profile) == key(profile) })
 }
 
 func (g *programs) compile(b bucket, profile *nn.Profile) error {

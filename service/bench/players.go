@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// player is a side of a case: round gives one measurement. settle, if there is one, is
+// called once the player has run for the first time, and waits for whatever that set off.
+type player struct {
+	name   string
+	round  func() (float64, error)
+	settle func() error
+}
+
+// between is the pause after each side's turn: threads that spin while they wait for
+// work (OpenMP's, ONNX Runtime's) have gone to sleep by then.
+const between = 100 * time.Millisecond
+
+// A turn of all sides that takes long is taken less often: a case has about caseTime,
+// and fewest rounds at least. A first turn of over slowTurn needs no second to be warm.
+const (
+	caseTime = 40 * time.Second
+	slowTurn = time.Second
+	fewest   = 3
+)
+
+// play lets the players take turns, after one or two that do not count, and reports what
+// they measured. Ours is the first; its failure ends the run. A peer that fails is noted
+// and left out.
+func (b *bench) play(c testCase, players []player) error {
+	if !b.wants(c.Group, c.Name) {
+		return nil
+	}
+	out := make([]bool, len(players))
+	c.Sides = make([]side, len(players))
+	turn := func(i int) (float64, time.Duration, error) {
+		if i > 0 {
+			time.Sleep(pick(b.options, 0, between))
+		}
+		start := time.Now()
+		v, err := players[i].round()
+		return v, time.Since(start), err
+	}
+	var all time.Duration
+	for i, p := range players {
+		c.Sides[i].Name = p.name
+		_, took, err := turn(i)
+		if err == nil && p.settle != nil {
+			err = p.settle()
+		}
+		if err == nil && (p.settle != nil || took < slowTurn) {
+			_, took, err = turn(i)
+		}
+		if err != nil {
+			if i == 0 {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+			out[i], c.Sides[i].Note = true, "not measured: "+err.Error()
+			continue
+		}
+		all += took
+	}
+	rounds := min(b.rounds, max(fewest, int(caseTime/max(all, time.Millisecond))))
+	for range rounds {
+		for i := range players {
+			if out[i] {
+				continue
+			}
+			v, _, err := turn(i)
+			if err != nil {
+				return fmt.Errorf("%s, %s: %w", c.Name, players[i].name, err)
+			}
+			c.Sides[i].Values = append(c.Sides[i].Values, v)
+		}
+	}
+	b.report.add(c)
+	return nil
+}
+
+// repeats is how often a call that takes so long is made in one turn.
+func repeats(seconds float64) int {
+	const turn = 0.25
+	return min(max(int(turn/max(seconds, 1e-4)), 1), 200)
+}
+
+// timedBy is a player whose side is told a request with its number of repetitions, and
+// answers with the seconds of one. The first call, of one repetition, decides how many.
+func timedBy(name string, ask func(repeat int) (seconds float64, err error)) player {
+	repeat := 0
+	return player{name: name, round: func() (float64, error) {
+		s, err := ask(max(repeat, 1))
+		if repeat == 0 && err == nil {
+			repeat = 1 // the first is slow: it compiles
+		} else if repeat == 1 {
+			repeat = repeats(s)
+		}
+		return s * 1000, err
+	}}
+}
