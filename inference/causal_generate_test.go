@@ -60,8 +60,8 @@ func (s *speaker) prefill(t testing.TB, m *memory, prompts [][]int32, rows []int
 	}
 	out := s.run(t, fmt.Sprintf("prefill_%dx%d_%dx%d", batch, length, m.rows, m.length), batch, length, with,
 		map[string][]int32{"ids": ids, "mask": mask, "rows": rows}, m.buffers, func(p *nn.Pass) []*graph.Node {
-			logits, cache := s.lm.Prefill(p.Root(), p.Input("ids", dtypes.Int32, batch, length), p.Input("mask", dtypes.Int32, batch, length),
-				p.Input("rows", dtypes.Int32, batch), s.lm.Cache(p, m.rows, m.length))
+			logits, read := s.lm.Prefill(p.Root(), p.Input("ids", dtypes.Int32, batch, length), p.Input("mask", dtypes.Int32, batch, length))
+			cache := s.lm.Cache(p, m.rows, m.length).Put(read, p.Input("rows", dtypes.Int32, batch))
 			return append([]*graph.Node{logits}, cache.Nodes()...)
 		})
 	m.take(out[1:])
@@ -73,9 +73,9 @@ func (s *speaker) next(t testing.TB, m *memory, ids, position []int32, with []*P
 	t.Helper()
 	out := s.run(t, fmt.Sprintf("step_%dx%d", m.rows, m.length), m.rows, 1, with,
 		map[string][]int32{"ids": ids, "position": position}, m.buffers, func(p *nn.Pass) []*graph.Node {
-			logits, cache := s.lm.Step(p.Root(), p.Input("ids", dtypes.Int32, m.rows), p.Input("position", dtypes.Int32, m.rows),
-				s.lm.Cache(p, m.rows, m.length))
-			return append([]*graph.Node{logits}, cache.Nodes()...)
+			cache, position := s.lm.Cache(p, m.rows, m.length), p.Input("position", dtypes.Int32, m.rows)
+			logits, next := s.lm.Step(p.Root(), p.Input("ids", dtypes.Int32, m.rows), position, cache)
+			return append([]*graph.Node{logits}, cache.Append(next, position).Nodes()...)
 		})
 	m.take(out[1:])
 	return s.rows(t, out[0], m.rows)

@@ -121,6 +121,7 @@ func (e *Engine) newWriter(s *served, slots int, sig string) (*writer, error) {
 		w.scripts = newScripts(e, f, s.base.Layout, slots)
 		e.scripts[sig] = w.scripts
 	}
+	w.cache = newTextCache(w.scripts)
 	return w, nil
 }
 

@@ -24,6 +24,7 @@ type scripts struct {
 	slots   int // of the bank; 0: no adapters
 	pages   int // of the widest profile
 	want    chan<- func()
+	inGraph bool // the cache of a text is written by graphs: host and device share no memory
 
 	mu     sync.Mutex
 	steps  []*script
@@ -34,7 +35,7 @@ type scripts struct {
 }
 
 func newScripts(e *Engine, f family, layout adapters.Layout, slots int) *scripts {
-	return &scripts{backend: e.Backend, family: f, layout: layout, slots: slots, pages: e.pages(), want: e.want, others: map[string]*nn.Program{}, wanted: map[string]bool{}, failed: map[string]bool{}}
+	return &scripts{backend: e.Backend, family: f, layout: layout, slots: slots, pages: e.pages(), want: e.want, inGraph: !e.Backend.HasSharedBuffers(), others: map[string]*nn.Program{}, wanted: map[string]bool{}, failed: map[string]bool{}}
 }
 
 // script is a step for a room, or a read of rows prompts of length tokens.
@@ -62,10 +63,12 @@ func (g *scripts) cover(ctx context.Context, limit int, report func(done, total 
 			func() error { _, err := g.compileRead(1, readable(1, limit), p); return err })
 	}
 	n := readable(1, limit)
-	todo = append(todo, func() error {
-		_, err := g.other(insertName(1, n, first), insert(g.family, 1, n, first))
-		return err
-	})
+	if g.inGraph {
+		todo = append(todo, func() error {
+			_, err := g.other(insertName(1, n, first), insert(g.family, 1, n, first))
+			return err
+		})
+	}
 	workers, ctx := errgroup.WithContext(ctx)
 	workers.SetLimit(max(1, runtime.GOMAXPROCS(0)))
 	var mu sync.Mutex
@@ -134,7 +137,7 @@ func (g *scripts) bank(p *nn.Pass, rows, length int, profile *nn.Profile) {
 func (g *scripts) compileStep(r room, profile *nn.Profile) (*script, error) {
 	program, err := nn.Compile(g.backend, "step_"+r.String(), func(p *nn.Pass) []*graph.Node {
 		g.bank(p, r.rows, 1, profile)
-		return g.family.step(p, r)
+		return stepGraph(g.family, p, r, g.inGraph)
 	})
 	if err != nil {
 		return nil, err

@@ -38,12 +38,12 @@ func (r *translation) start(t *testing.T, with []*Prepared, memory []compute.Buf
 		p.Untied = true
 		source := nn.Cache{}
 		for i := range f.Layers {
-			source.Keys = append(source.Keys, p.Input(fmt.Sprintf("source.keys.%d", i), dtypes.Float32, r.batch, r.source, f.Heads, f.HeadDim))
-			source.Values = append(source.Values, p.Input(fmt.Sprintf("source.values.%d", i), dtypes.Float32, r.batch, r.source, f.Heads, f.HeadDim))
+			source.Keys = append(source.Keys, p.Input(fmt.Sprintf("source.keys.%d", i), dtypes.Float32, r.batch, f.Heads, r.source, f.HeadDim))
+			source.Values = append(source.Values, p.Input(fmt.Sprintf("source.values.%d", i), dtypes.Float32, r.batch, f.Heads, r.source, f.HeadDim))
 		}
-		logits, next := r.model.Step(p.Root(), p.Input("token", dtypes.Int32, r.batch), p.Input("position", dtypes.Int32, r.batch),
-			nn.NewCache(p, f.Layers, r.batch, room, f.Heads, f.HeadDim), source, p.Input("mask", dtypes.Int32, r.batch, r.source))
-		outputs := append([]*graph.Node{logits}, next.Nodes()...)
+		cache, position := nn.NewCache(p, f.Layers, r.batch, room, f.Heads, f.HeadDim), p.Input("position", dtypes.Int32, r.batch)
+		logits, next := r.model.Step(p.Root(), p.Input("token", dtypes.Int32, r.batch), position, cache, source, p.Input("mask", dtypes.Int32, r.batch, r.source))
+		outputs := append([]*graph.Node{logits}, cache.Append(next, position).Nodes()...)
 		for _, n := range source.Nodes() { // donated with the rest, so handed back
 			outputs = append(outputs, graph.Identity(n))
 		}
@@ -63,7 +63,7 @@ func (r *translation) start(t *testing.T, with []*Prepared, memory []compute.Buf
 			s.held[name] = memory[at]
 			continue
 		}
-		b, err := nn.Upload(r.backend, left, r.batch, room, f.Heads, f.HeadDim)
+		b, err := nn.Upload(r.backend, left, r.batch, f.Heads, room, f.HeadDim)
 		if err != nil {
 			t.Fatal(err)
 		}

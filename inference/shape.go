@@ -57,15 +57,15 @@ func rowsFor(n int) int {
 }
 
 // family builds the graphs of a base that writes texts. The tensors of its cache come
-// in a fixed order, [rows, length or source, …]: what is written, then what a decoder
+// in a fixed order, [rows, heads, length or source, dim]: what is written, then what a decoder
 // looks up in its source.
 type family interface {
 	// read builds the reading of n prompts → of a decoder alone the likeliest next
 	// token of each [n] and the scores [n, vocab], then in both cases part of the cache.
 	read(p *nn.Pass, n, length int) []*graph.Node
-	// step builds the reading of one token more for each row → the likeliest next token
-	// [rows], the scores [rows, vocab], and the cache.
-	step(p *nn.Pass, r room) []*graph.Node
+	// step builds the reading of one token more for each row, at its position → the
+	// scores of the next [rows, vocab], the cache that is read, and the token's part of it.
+	step(p *nn.Pass, r room) (scores *graph.Node, cache, next nn.Cache, position *graph.Node)
 	// cache is the tensors for a room.
 	cache(r room) []shapes.Shape
 	// part tells which of them a read fills.
@@ -74,8 +74,16 @@ type family interface {
 	starts() (token int32, ok bool)
 }
 
-// likeliest is the first of the highest scores, [rows] int32.
-func likeliest(scores *graph.Node) *graph.Node { return graph.ArgMax(scores, -1, dtypes.Int32) }
+// likeliest is the first of the highest scores, [rows] int32. It is an ArgMax in two
+// steps, of which the first is a plain maximum: XLA's CPU compares values and indices
+// together one at a time.
+func likeliest(scores *graph.Node) *graph.Node {
+	last := scores.Shape().Dim(-1) - 1
+	index := graph.Iota(scores.Graph(), shapes.Make(dtypes.Int32, scores.Shape().Dimensions...), -1)
+	top := graph.ReduceAndKeep(scores, graph.ReduceMax, -1)
+	none := graph.BroadcastToShape(graph.Scalar(scores.Graph(), dtypes.Int32, last), index.Shape()) // where scores are no numbers
+	return graph.ReduceMin(graph.Where(graph.Equal(scores, top), index, none), -1)
+}
 
 // family of the base.
 func (b *Base) family() (family, error) {
@@ -89,7 +97,7 @@ func (b *Base) family() (family, error) {
 	f := continuing{Base: b}
 	_, _, err = nn.Build(backend, "cache", func(p *nn.Pass) []*graph.Node {
 		d := b.Causal.Cache(p, 1, 1).Keys[0].Shape().Dimensions
-		f.heads, f.headDim = d[2], d[3]
+		f.heads, f.headDim = d[1], d[3]
 		return nil
 	})
 	return f, err
@@ -102,28 +110,18 @@ type continuing struct {
 }
 
 func (f continuing) read(p *nn.Pass, n, length int) []*graph.Node {
-	empty := nn.Cache{}
-	for i, s := range f.cache(room{rows: n, length: length}) {
-		zero := graph.Zeros(p.Graph, s)
-		if i%2 == 0 {
-			empty.Keys = append(empty.Keys, zero)
-		} else {
-			empty.Values = append(empty.Values, zero)
-		}
-	}
-	rows := graph.Iota(p.Graph, shapes.Make(dtypes.Int32, n), 0)
-	scores, cache := f.Causal.Prefill(p.Root(), p.Input("ids", dtypes.Int32, n, length), p.Input("mask", dtypes.Int32, n, length), rows, empty)
+	scores, cache := f.Causal.Prefill(p.Root(), p.Input("ids", dtypes.Int32, n, length), p.Input("mask", dtypes.Int32, n, length))
 	return append([]*graph.Node{likeliest(scores), scores}, cache.Nodes()...)
 }
 
-func (f continuing) step(p *nn.Pass, r room) []*graph.Node {
-	scores, cache := f.Causal.Step(p.Root(), p.Input("token", dtypes.Int32, r.rows), p.Input("position", dtypes.Int32, r.rows),
-		f.Causal.Cache(p, r.rows, r.length))
-	return append([]*graph.Node{likeliest(scores), scores}, cache.Nodes()...)
+func (f continuing) step(p *nn.Pass, r room) (scores *graph.Node, cache, next nn.Cache, position *graph.Node) {
+	cache, position = f.Causal.Cache(p, r.rows, r.length), p.Input("position", dtypes.Int32, r.rows)
+	scores, next = f.Causal.Step(p.Root(), p.Input("token", dtypes.Int32, r.rows), position, cache)
+	return scores, cache, next, position
 }
 
 func (f continuing) cache(r room) []shapes.Shape {
-	return slices.Repeat([]shapes.Shape{shapes.Make(dtypes.Float32, r.rows, r.length, f.heads, f.headDim)}, 2*f.Facts().Layers)
+	return slices.Repeat([]shapes.Shape{shapes.Make(dtypes.Float32, r.rows, f.heads, r.length, f.headDim)}, 2*f.Facts().Layers)
 }
 
 func (f continuing) part() (from, to int)  { return 0, 2 * f.Facts().Layers }
@@ -138,15 +136,15 @@ func (f translating) read(p *nn.Pass, n, length int) []*graph.Node {
 	return f.Seq2Seq.Memory(p.Root(), states).Nodes()
 }
 
-func (f translating) step(p *nn.Pass, r room) []*graph.Node {
+func (f translating) step(p *nn.Pass, r room) (scores *graph.Node, cache, next nn.Cache, position *graph.Node) {
 	facts, memory := f.Seq2Seq.Facts(), nn.Cache{}
 	for i := range facts.Layers {
-		memory.Keys = append(memory.Keys, p.Input(fmt.Sprintf("source.keys.%d", i), dtypes.Float32, r.rows, r.source, facts.Heads, facts.HeadDim))
-		memory.Values = append(memory.Values, p.Input(fmt.Sprintf("source.values.%d", i), dtypes.Float32, r.rows, r.source, facts.Heads, facts.HeadDim))
+		memory.Keys = append(memory.Keys, p.Input(fmt.Sprintf("source.keys.%d", i), dtypes.Float32, r.rows, facts.Heads, r.source, facts.HeadDim))
+		memory.Values = append(memory.Values, p.Input(fmt.Sprintf("source.values.%d", i), dtypes.Float32, r.rows, facts.Heads, r.source, facts.HeadDim))
 	}
-	scores, cache := f.Seq2Seq.Step(p.Root(), p.Input("token", dtypes.Int32, r.rows), p.Input("position", dtypes.Int32, r.rows),
-		nn.NewCache(p, facts.Layers, r.rows, r.length, facts.Heads, facts.HeadDim), memory, p.Input("mask", dtypes.Int32, r.rows, r.source))
-	return append([]*graph.Node{likeliest(scores), scores}, cache.Nodes()...)
+	cache, position = nn.NewCache(p, facts.Layers, r.rows, r.length, facts.Heads, facts.HeadDim), p.Input("position", dtypes.Int32, r.rows)
+	scores, next = f.Seq2Seq.Step(p.Root(), p.Input("token", dtypes.Int32, r.rows), position, cache, memory, p.Input("mask", dtypes.Int32, r.rows, r.source))
+	return scores, cache, next, position
 }
 
 func (f translating) cache(r room) []shapes.Shape {
@@ -154,7 +152,7 @@ func (f translating) cache(r room) []shapes.Shape {
 	var all []shapes.Shape
 	for _, length := range []int{r.length, r.source} {
 		for range 2 * facts.Layers {
-			all = append(all, shapes.Make(dtypes.Float32, r.rows, length, facts.Heads, facts.HeadDim))
+			all = append(all, shapes.Make(dtypes.Float32, r.rows, facts.Heads, length, facts.HeadDim))
 		}
 	}
 	return all
@@ -166,6 +164,22 @@ func (f translating) part() (from, to int) {
 }
 
 func (f translating) starts() (int32, bool) { return f.Seq2Seq.Facts().Start, true }
+
+// stepGraph is a step of one kind of cache or the other → the likeliest next token
+// [rows], the scores, and what [textCache.append] takes: with the cache in the graph the
+// next one, else the token's keys and values of all tensors, [tensors, rows, heads, dim].
+func stepGraph(f family, p *nn.Pass, r room, inGraph bool) []*graph.Node {
+	scores, cache, next, position := f.step(p, r)
+	out := []*graph.Node{likeliest(scores), scores}
+	if inGraph {
+		return append(out, cache.Append(next, position).Nodes()...)
+	}
+	fresh := next.Nodes()
+	for i, n := range fresh {
+		fresh[i] = graph.Reshape(n, 1, n.Shape().Dim(0), n.Shape().Dim(1), -1)
+	}
+	return append(out, graph.Concatenate(fresh, 0))
+}
 
 // cacheNames are what the inputs of a step call the tensors of its cache, in order.
 func cacheNames(f family) []string {
@@ -181,7 +195,7 @@ func cacheNames(f family) []string {
 	return names
 }
 
-// insert builds what puts n rows of a part [n, length, …] into the given rows of the
+// insert builds what puts n rows of a part [n, heads, length, dim] into the given rows of the
 // cache; where two name the same row the later is kept.
 func insert(f family, n, length int, r room) func(*nn.Pass) []*graph.Node {
 	return func(p *nn.Pass) []*graph.Node {
@@ -192,8 +206,8 @@ func insert(f family, n, length int, r room) func(*nn.Pass) []*graph.Node {
 		for i := from; i < to; i++ {
 			cache := p.Input(fmt.Sprintf("cache.%d", i), dtypes.Float32, f.cache(r)[i].Dimensions...)
 			x := p.Input(fmt.Sprintf("part.%d", i), dtypes.Float32, f.cache(part)[i].Dimensions...)
-			if most := cache.Shape().Dim(1); length > most { // read by a graph for longer prompts: the rest is padding
-				x = graph.SliceAxis(x, 1, graph.AxisRange(0, most))
+			if most := cache.Shape().Dim(2); length > most { // read by a graph for longer prompts: the rest is padding
+				x = graph.SliceAxis(x, 2, graph.AxisRange(0, most))
 			}
 			out = append(out, nn.WriteRows(cache, x, rows))
 		}
@@ -210,14 +224,14 @@ func move(f family, old, now room, from, to int) func(*nn.Pass) []*graph.Node {
 		var out []*graph.Node
 		for i := from; i < to; i++ {
 			x := graph.Gather(p.Input(fmt.Sprintf("cache.%d", i), dtypes.Float32, before[i].Dimensions...), pick)
-			have, want := before[i].Dim(1), after[i].Dim(1)
+			have, want := before[i].Dim(2), after[i].Dim(2)
 			switch {
 			case want > have:
 				dims := slices.Clone(after[i].Dimensions)
-				dims[1] = want - have
-				x = graph.Concatenate([]*graph.Node{x, graph.Zeros(p.Graph, shapes.Make(dtypes.Float32, dims...))}, 1)
+				dims[2] = want - have
+				x = graph.Concatenate([]*graph.Node{x, graph.Zeros(p.Graph, shapes.Make(dtypes.Float32, dims...))}, 2)
 			case want < have:
-				x = graph.SliceAxis(x, 1, graph.AxisRange(0, want))
+				x = graph.SliceAxis(x, 2, graph.AxisRange(0, want))
 			}
 			out = append(out, x)
 		}

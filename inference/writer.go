@@ -5,8 +5,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-
-	"github.com/gomlx/compute"
 )
 
 // writer is the running batch of one model that writes. Texts join and leave it
@@ -26,11 +24,11 @@ type writer struct {
 
 	// Of the owner of the device.
 	room     room
-	cache    []compute.Buffer // in the order of names
-	rows     []*draft         // nil: free
-	token    []int32          // the last of each row, not yet read
-	position []int32          // how many tokens each row holds
-	source   []int            // how many tokens were read for each row
+	cache    textCache // its tensors in the order of names
+	rows     []*draft  // nil: free
+	token    []int32   // the last of each row, not yet read
+	position []int32   // how many tokens each row holds
+	source   []int     // how many tokens were read for each row
 	live     []*draft
 }
 
@@ -88,12 +86,8 @@ func (w *writer) idle() bool {
 
 // free gives the cache up.
 func (w *writer) free() {
-	for _, b := range w.cache {
-		if b != nil {
-			_ = b.Finalize()
-		}
-	}
-	w.cache, w.rows, w.room = nil, nil, room{}
+	w.cache.close()
+	w.rows, w.room = nil, room{}
 }
 
 // fail ends every text of the batch with an error, and nothing else: the next ones

@@ -24,67 +24,17 @@ func (w *writer) moveTo(now room) error {
 			next++
 		}
 	}
+	var err error
 	if next == 0 {
-		if err := w.blank(now); err != nil {
-			return err
-		}
-	} else if err := w.pick(now, from, 0); err != nil {
+		err = w.cache.blank(now)
+	} else {
+		err = w.cache.move(now, from)
+	}
+	if err != nil {
 		return err
 	}
 	w.room, w.rows, w.token, w.position, w.source = now, rows, token, position, source
 	return nil
-}
-
-// blank makes an empty cache.
-func (w *writer) blank(r room) error {
-	w.free()
-	for _, s := range w.scripts.family.cache(r) {
-		b, err := nn.Upload(w.scripts.backend, make([]float32, s.Size()), s.Dimensions...)
-		if err != nil {
-			return err
-		}
-		w.cache = append(w.cache, b)
-	}
-	return nil
-}
-
-// pick makes the cache anew, each row from a row of the old one. Tensors from keep on
-// stay as they are, if keep is not 0: the room is the same then.
-func (w *writer) pick(now room, from []int32, keep int) error {
-	to := len(w.cache)
-	if keep > 0 {
-		to = keep
-	}
-	program, err := w.scripts.other(fmt.Sprintf("move_%s_%s_%d", w.room, now, to), move(w.scripts.family, w.room, now, 0, to))
-	if err != nil {
-		return err
-	}
-	index, err := nn.Upload(w.scripts.backend, from, len(from))
-	if err != nil {
-		return err
-	}
-	out, err := program.Run(func(p nn.Param) (compute.Buffer, bool, error) {
-		if p.Name == "from" {
-			return index, false, nil
-		}
-		i, err := w.numbered("cache.%d", p.Name)
-		return w.cache[i], false, err
-	})
-	if err := errors.Join(err, index.Finalize()); err != nil {
-		return err
-	}
-	for i, b := range out {
-		if err := w.cache[i].Finalize(); err != nil {
-			return err
-		}
-		w.cache[i] = b
-	}
-	return nil
-}
-
-func (w *writer) numbered(format, name string) (i int, err error) {
-	_, err = fmt.Sscanf(name, format, &i)
-	return i, err
 }
 
 // read reads prompts of up to length tokens and puts them into free rows.
@@ -119,7 +69,7 @@ func (w *writer) read(batch []*draft, length int) error {
 	for i := range s.rows - len(batch) {
 		rows[i] = rows[s.rows-len(batch)]
 	}
-	if err := w.insert(s.room, part, rows); err != nil {
+	if err := w.cache.insert(s.room, part, rows); err != nil {
 		return err
 	}
 	if err := w.spread(batch); err != nil {
@@ -224,57 +174,12 @@ func (w *writer) feed(in map[string]compute.Buffer) nn.Feed {
 		if b, ok := in[p.Name]; ok {
 			return b, false, nil
 		}
-		if i := slices.Index(w.names, p.Name); i >= 0 && w.cache[i] != nil {
-			b := w.cache[i]
-			if i < w.writes() {
-				w.cache[i] = nil // consumed, and made anew
-			}
-			return b, i < w.writes(), nil
+		if i := slices.Index(w.names, p.Name); i >= 0 {
+			b, donate := w.cache.feed(i)
+			return b, donate, nil
 		}
 		return nil, false, fmt.Errorf("%s: nothing to feed", p.Name)
 	}
-}
-
-// writes is how many tensors of the cache a step changes: all but what was read for an
-// encoder-decoder.
-func (w *writer) writes() int {
-	if from, _ := w.scripts.family.part(); from > 0 {
-		return from
-	}
-	return len(w.names)
-}
-
-// insert copies what was read into rows of the cache.
-func (w *writer) insert(read room, part []compute.Buffer, rows []int32) error {
-	f := w.scripts.family
-	program, err := w.scripts.other(insertName(read.rows, read.length, w.room), insert(f, read.rows, read.length, w.room))
-	if err != nil {
-		return err
-	}
-	index, err := nn.Upload(w.scripts.backend, rows, len(rows))
-	if err != nil {
-		return err
-	}
-	from, _ := f.part()
-	out, err := program.Run(func(p nn.Param) (compute.Buffer, bool, error) {
-		if p.Name == "rows" {
-			return index, false, nil
-		}
-		if i, err := w.numbered("part.%d", p.Name); err == nil {
-			return part[i-from], false, nil
-		}
-		i, err := w.numbered("cache.%d", p.Name)
-		b := w.cache[i]
-		w.cache[i] = nil
-		return b, true, err
-	})
-	if err := errors.Join(err, index.Finalize()); err != nil {
-		return err
-	}
-	for i, b := range out {
-		w.cache[from+i] = b
-	}
-	return nil
 }
 
 // spread copies what was read for a text with several candidates to all of their rows.
@@ -288,7 +193,7 @@ func (w *writer) spread(batch []*draft) error {
 	if !copies {
 		return nil
 	}
-	return w.pick(w.room, from, 0)
+	return w.cache.move(w.room, from)
 }
 
 // still is the picking that changes nothing.

@@ -29,7 +29,16 @@ func (w *writer) step() error {
 	if err != nil {
 		return err
 	}
-	copy(w.cache, out[2:])
+	position := make([]int32, len(w.rows))
+	for i, d := range w.rows {
+		position[i] = w.position[i]
+		if d == nil {
+			position[i] = -1
+		}
+	}
+	if err := w.cache.append(out[2:], position); err != nil {
+		return err
+	}
 	said, err := w.outcome(out, w.live)
 	if err != nil {
 		return err
@@ -109,7 +118,7 @@ func (w *writer) choose(texts []*draft, o outcome) error {
 	if !moved {
 		return nil
 	}
-	return w.pick(w.room, from, w.writes())
+	return w.cache.pick(from)
 }
 
 // said picks a text's rows of the outcome.

@@ -20,13 +20,13 @@ import (
 type Causal interface {
 	// Logits is the whole forward pass, padding on either side → [batch, length, vocab].
 	Logits(root nn.Block, ids, mask *Node) *Node
-	// Prefill reads prompts, padded on the right, into the given rows [batch] int32 of
-	// a cache, from their first slots on → the logits after each prompt's last token,
-	// [batch, vocab], and the cache.
-	Prefill(root nn.Block, ids, mask, rows *Node, cache nn.Cache) (*Node, nn.Cache)
+	// Prefill reads prompts, padded on the right → the logits after each prompt's last
+	// token, [batch, vocab], and the keys and values of all tokens.
+	Prefill(root nn.Block, ids, mask *Node) (*Node, nn.Cache)
 	// Step reads one token for every row of the cache. ids and position are [rows]
 	// int32: the token, and how many the row holds already → the logits after it,
-	// [rows, vocab], and the cache. A row out of use may be stepped with anything.
+	// [rows, vocab], and the token's keys and values, to be put at its position. A row
+	// out of use may be stepped with anything.
 	Step(root nn.Block, ids, position *Node, cache nn.Cache) (*Node, nn.Cache)
 	// Cache declares a cache for the given number of texts of up to length tokens.
 	Cache(p *nn.Pass, rows, length int) nn.Cache

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -94,34 +95,27 @@ func (m Llama) Hidden(root nn.Block, ids, mask *Node) []*Node {
 }
 
 // Prefill implements Causal.
-func (m Llama) Prefill(root nn.Block, ids, mask, rows *Node, cache nn.Cache) (*Node, nn.Cache) {
-	next := nn.Cache{}
+func (m Llama) Prefill(root nn.Block, ids, mask *Node) (*Node, nn.Cache) {
+	read := nn.Cache{}
 	states := m.walk(root, ids, reading{
 		rotary: nn.NewRotary(nn.Positions(mask), m.frequencies(m.headDim())),
 		bias:   nn.CausalBias(mask),
-		keep: func(layer int, k, v *Node) (*Node, *Node) {
-			next.Keys = append(next.Keys, nn.WriteRows(cache.Keys[layer], k, rows))
-			next.Values = append(next.Values, nn.WriteRows(cache.Values[layer], v, rows))
-			return k, v
-		},
+		read:   &read,
 	})
-	return m.output(root, nn.LastToken(states[len(states)-1], mask)), next
+	return m.output(root, nn.LastToken(states[len(states)-1], mask)), read
 }
 
 // Step implements Causal.
 func (m Llama) Step(root nn.Block, ids, position *Node, cache nn.Cache) (*Node, nn.Cache) {
-	next := nn.Cache{}
+	read := nn.Cache{}
 	states := m.walk(root, ExpandAxes(ids, 1), reading{
 		rotary: nn.NewRotary(ExpandAxes(position, 1), m.frequencies(m.headDim())),
 		bias:   nn.CachedBias(position, cache.Length()),
-		keep: func(layer int, k, v *Node) (*Node, *Node) {
-			k, v = nn.WriteNext(cache.Keys[layer], k, position), nn.WriteNext(cache.Values[layer], v, position)
-			next.Keys, next.Values = append(next.Keys, k), append(next.Values, v)
-			return k, v
-		},
+		cache:  &cache,
+		read:   &read,
 	})
 	last := states[len(states)-1]
-	return m.output(root, Reshape(last, last.Shape().Dim(0), m.Dim)), next
+	return m.output(root, Reshape(last, last.Shape().Dim(0), m.Dim)), read
 }
 
 // Cache implements Causal.
@@ -132,10 +126,9 @@ func (m Llama) Cache(p *nn.Pass, rows, length int) nn.Cache {
 // reading is where the tokens of a pass stand, and what they may see.
 type reading struct {
 	rotary nn.Rotary
-	bias   *Node // [batch, query, key]
-	// keep stores a layer's new keys and values, and gives those to attend to; nil
-	// without a cache.
-	keep func(layer int, k, v *Node) (*Node, *Node)
+	bias   *Node     // [batch, query, key]; with a cache [batch, 1, 1, slot]
+	cache  *nn.Cache // of the tokens before, if one is read
+	read   *nn.Cache // nil, or where the keys and values of the tokens go
 }
 
 // walk goes from ids [batch, length] through the layers; see Hidden.
@@ -162,10 +155,15 @@ func (m Llama) attention(b nn.Block, x *Node, i int, r reading) *Node {
 	k := nn.Heads(b.At("k_proj").Linear(x, kv*dim, m.inBias), kv)
 	v := nn.Heads(b.At("v_proj").Linear(x, kv*dim, m.inBias), kv)
 	q, k = r.rotary.Turn(q), r.rotary.Turn(k)
-	if r.keep != nil {
-		k, v = r.keep(i, k, v)
+	if r.read != nil {
+		r.read.Keys, r.read.Values = append(r.read.Keys, nn.HeadsFirst(k)), append(r.read.Values, nn.HeadsFirst(v))
 	}
-	y := nn.AttendGrouped(b.Pass(), q, k, v, r.bias, m.AttentionDrop)
+	var y *Node
+	if r.cache != nil {
+		y = nn.AttendNext(q, r.cache.Keys[i], r.cache.Values[i], r.read.Keys[i], r.read.Values[i], r.bias, nil, 1/math.Sqrt(float64(dim)))
+	} else {
+		y = nn.AttendGrouped(b.Pass(), q, k, v, r.bias, m.AttentionDrop)
+	}
 	return b.At("o_proj").Linear(y, m.Dim, m.AttentionBias)
 }
 

@@ -109,7 +109,9 @@ func (m Marian) EncoderHidden(root nn.Block, ids, mask *Node) []*Node {
 	for i := range m.Layers {
 		b := s.layer(i)
 		k, v := m.keys(b.At("self_attn"), x, s.heads)
-		x = m.attend(b, "self_attn", x, k, v, bias)
+		x = m.attend(b, "self_attn", x, s.heads, func(q *Node, scale float64) *Node {
+			return nn.AttendTo(b.Pass(), q, k, v, bias, scale, m.AttentionDrop)
+		})
 		x = m.feed(b, x, s.ffn)
 		hidden = append(hidden, x)
 	}
@@ -144,10 +146,8 @@ func (m Marian) keys(b nn.Block, x *Node, heads int) (k, v *Node) {
 }
 
 // attend is an attention sublayer: norm(x + out(attention)).
-func (m Marian) attend(b nn.Block, name string, x, k, v, bias *Node) *Node {
-	heads := k.Shape().Dim(2)
-	q := nn.Heads(b.At(name).At("q_proj").Linear(x, m.Dim, true), heads)
-	y := nn.AttendTo(b.Pass(), q, k, v, bias, 1/math.Sqrt(float64(m.Dim/heads)), m.AttentionDrop)
+func (m Marian) attend(b nn.Block, name string, x *Node, heads int, to func(q *Node, scale float64) *Node) *Node {
+	y := to(nn.Heads(b.At(name).At("q_proj").Linear(x, m.Dim, true), heads), 1/math.Sqrt(float64(m.Dim/heads)))
 	y = b.Pass().Dropout(b.At(name).At("out_proj").Linear(y, m.Dim, true), m.Drop)
 	return b.At(name+"_layer_norm").Norm(Add(x, y), marianEpsilon)
 }
@@ -181,14 +181,14 @@ func (m Marian) Memory(root nn.Block, states *Node) nn.Cache {
 	s := m.decoder(root)
 	for i := range m.DecoderLayers {
 		k, v := m.keys(s.layer(i).At("encoder_attn"), states, s.heads)
-		memory.Keys, memory.Values = append(memory.Keys, k), append(memory.Values, v)
+		memory.Keys, memory.Values = append(memory.Keys, nn.HeadsFirst(k)), append(memory.Values, nn.HeadsFirst(v))
 	}
 	return memory
 }
 
 // decode walks the decoder: a whole target (position nil), or one token of each row
-// with those before it in the cache. It gives the states of each layer, and the keys
-// and values of all tokens so far.
+// with those before it in the cache. It gives the states of each layer, and of one
+// token its keys and values.
 func (m Marian) decode(root nn.Block, ids, position *Node, cache, memory nn.Cache, mask *Node) ([]*Node, nn.Cache) {
 	s := m.decoder(root)
 	var x, bias *Node
@@ -198,7 +198,7 @@ func (m Marian) decode(root nn.Block, ids, position *Node, cache, memory nn.Cach
 		bias = nn.LookAhead(ids.Graph(), length)
 	} else {
 		x = m.embed(m.table(root, s), m.DecoderVocab, ids, ExpandAxes(position, -1), cache.Length())
-		bias = ExpandAxes(nn.CachedBias(position, cache.Length()), 1)
+		bias = nn.CachedBias(position, cache.Length())
 	}
 	source := nn.MaskBias(mask)
 	hidden := []*Node{x}
@@ -206,12 +206,16 @@ func (m Marian) decode(root nn.Block, ids, position *Node, cache, memory nn.Cach
 	for i := range m.DecoderLayers {
 		b := s.layer(i)
 		k, v := m.keys(b.At("self_attn"), x, s.heads)
-		if position != nil {
-			k, v = nn.WriteNext(cache.Keys[i], k, position), nn.WriteNext(cache.Values[i], v, position)
-		}
-		next.Keys, next.Values = append(next.Keys, k), append(next.Values, v)
-		x = m.attend(b, "self_attn", x, k, v, bias)
-		x = m.attend(b, "encoder_attn", x, memory.Keys[i], memory.Values[i], source)
+		x = m.attend(b, "self_attn", x, s.heads, func(q *Node, scale float64) *Node {
+			if position == nil {
+				return nn.AttendTo(b.Pass(), q, k, v, bias, scale, m.AttentionDrop)
+			}
+			next.Keys, next.Values = append(next.Keys, nn.HeadsFirst(k)), append(next.Values, nn.HeadsFirst(v))
+			return nn.AttendNext(q, cache.Keys[i], cache.Values[i], next.Keys[i], next.Values[i], bias, nil, scale)
+		})
+		x = m.attend(b, "encoder_attn", x, s.heads, func(q *Node, scale float64) *Node {
+			return nn.LookUp(b.Pass(), q, memory.Keys[i], memory.Values[i], source, scale, m.AttentionDrop)
+		})
 		x = m.feed(b, x, s.ffn)
 		hidden = append(hidden, x)
 	}

@@ -23,11 +23,12 @@ type Seq2Seq interface {
 	// → [batch, target, outputs].
 	Decode(root nn.Block, ids, states, mask *Node) *Node
 	// Memory is what the decoder's layers look up in the source: keys and values of
-	// the encoder's states, the same in every step. [batch, source, heads, dim].
+	// the encoder's states, the same in every step. [batch, heads, source, dim].
 	Memory(root nn.Block, states *Node) nn.Cache
-	// Step scores the next token of each row and adds this one to the cache. ids and
-	// position [batch] int32: the token and how many came before it; mask is the
-	// source's → [batch, outputs]. Steps give what Decode gives.
+	// Step reads one token for each row of the cache. ids and position [batch] int32:
+	// the token and how many came before it; mask is the source's → the scores of the
+	// next, [batch, outputs], and the token's keys and values, to be put at its position.
+	// Steps give what Decode gives.
 	Step(root nn.Block, ids, position *Node, cache, memory nn.Cache, mask *Node) (*Node, nn.Cache)
 	// Facts tells what the rest of the service needs to know.
 	Facts() Seq2SeqFacts

@@ -131,7 +131,7 @@ func (m T5) EncoderHidden(root nn.Block, ids, mask *Node) []*Node {
 		y := layer.At("0").At("layer_norm").RMSNorm(x, m.Epsilon)
 		self := layer.At("0").At("SelfAttention")
 		k, v := m.keys(self, y)
-		x = Add(x, m.attend(self, y, k, v, bias))
+		x = Add(x, m.attend(self, y, func(q *Node) *Node { return nn.AttendTo(p, q, k, v, bias, 1, m.Drop) }))
 		x = m.feed(layer.At("1"), x)
 		hidden = append(hidden, x)
 	}
@@ -152,9 +152,8 @@ func (m T5) keys(b nn.Block, x *Node) (k, v *Node) {
 	return k, v
 }
 
-func (m T5) attend(b nn.Block, x, k, v, bias *Node) *Node {
-	q := nn.Heads(b.At("q").Linear(x, m.Heads*m.HeadDim, false), m.Heads)
-	y := nn.AttendTo(b.Pass(), q, k, v, bias, 1, m.Drop)
+func (m T5) attend(b nn.Block, x *Node, to func(q *Node) *Node) *Node {
+	y := to(nn.Heads(b.At("q").Linear(x, m.Heads*m.HeadDim, false), m.Heads))
 	return b.Pass().Dropout(b.At("o").Linear(y, m.Dim, false), m.Drop)
 }
 
@@ -192,24 +191,25 @@ func (m T5) Memory(root nn.Block, states *Node) nn.Cache {
 	var memory nn.Cache
 	for i := range m.DecoderLayers {
 		k, v := m.keys(root.At("decoder").At("block").At(strconv.Itoa(i)).At("layer").At("1").At("EncDecAttention"), states)
-		memory.Keys, memory.Values = append(memory.Keys, k), append(memory.Values, v)
+		memory.Keys, memory.Values = append(memory.Keys, nn.HeadsFirst(k)), append(memory.Values, nn.HeadsFirst(v))
 	}
 	return memory
 }
 
 // decode walks the decoder: a whole target (position nil), or one token of each row
-// with those before it in the cache. It gives the states of each layer, and the keys
-// and values of all tokens so far.
+// with those before it in the cache. It gives the states of each layer, and of one
+// token its keys and values.
 func (m T5) decode(root nn.Block, ids, position *Node, cache, memory nn.Cache, mask *Node) ([]*Node, nn.Cache) {
 	b, p := root.At("decoder"), root.Pass()
 	x := p.Dropout(root.At("shared").Embed(ids, m.Vocab, m.Dim), m.Drop)
-	var bias *Node
+	var bias, own *Node
 	if position == nil {
 		length := ids.Shape().Dim(1)
 		bias = Add(m.relative(b, nn.Count(p.Graph, length), length, false), nn.LookAhead(p.Graph, length))
 	} else {
-		bias = m.relative(b, ExpandAxes(position, -1), cache.Length(), false)
-		bias = Add(bias, ExpandAxes(nn.CachedBias(position, cache.Length()), 1))
+		bias = m.relative(b, ExpandAxes(position, -1), cache.Length(), false) // [rows, heads, 1, slot]
+		bias = Add(bias, nn.CachedBias(position, cache.Length()))
+		own = m.relative(b, nn.Count(p.Graph, 1), 1, false)
 	}
 	source := nn.MaskBias(mask)
 	hidden := []*Node{x}
@@ -219,14 +219,18 @@ func (m T5) decode(root nn.Block, ids, position *Node, cache, memory nn.Cache, m
 		y := layer.At("0").At("layer_norm").RMSNorm(x, m.Epsilon)
 		self := layer.At("0").At("SelfAttention")
 		k, v := m.keys(self, y)
-		if position != nil {
-			k, v = nn.WriteNext(cache.Keys[i], k, position), nn.WriteNext(cache.Values[i], v, position)
-		}
-		next.Keys, next.Values = append(next.Keys, k), append(next.Values, v)
-		x = Add(x, m.attend(self, y, k, v, bias))
+		x = Add(x, m.attend(self, y, func(q *Node) *Node {
+			if position == nil {
+				return nn.AttendTo(p, q, k, v, bias, 1, m.Drop)
+			}
+			next.Keys, next.Values = append(next.Keys, nn.HeadsFirst(k)), append(next.Values, nn.HeadsFirst(v))
+			return nn.AttendNext(q, cache.Keys[i], cache.Values[i], next.Keys[i], next.Values[i], bias, own, 1)
+		}))
 
 		y = layer.At("1").At("layer_norm").RMSNorm(x, m.Epsilon)
-		x = Add(x, m.attend(layer.At("1").At("EncDecAttention"), y, memory.Keys[i], memory.Values[i], source))
+		x = Add(x, m.attend(layer.At("1").At("EncDecAttention"), y, func(q *Node) *Node {
+			return nn.LookUp(p, q, memory.Keys[i], memory.Values[i], source, 1, m.Drop)
+		}))
 		x = m.feed(layer.At("2"), x)
 		hidden = append(hidden, x)
 	}

@@ -34,11 +34,12 @@ func CausalBias(mask *Node) *Node {
 	return MulScalar(OneMinus(seen), masked)
 }
 
-// CachedBias is CausalBias for one new token a row, at its place in the row's cache of
-// the given length. position [batch] int32 → [batch, 1, length].
+// CachedBias is CausalBias for one new token a row: it sees as many slots of the row's
+// cache, which has room for length tokens, as there are tokens before it. position
+// [batch] int32 → [batch, 1, 1, length].
 func CachedBias(position *Node, length int) *Node {
-	slots := Iota(position.Graph(), shapes.Make(dtypes.Int32, 1, 1, length), 2)
-	seen := ConvertDType(LessOrEqual(slots, ExpandAxes(position, 1, 2)), dtypes.Float32)
+	slots := Iota(position.Graph(), shapes.Make(dtypes.Int32, 1, 1, 1, length), 3)
+	seen := ConvertDType(LessThan(slots, ExpandAxes(position, 1, 2, 3)), dtypes.Float32)
 	return MulScalar(OneMinus(seen), masked)
 }
 

@@ -56,25 +56,26 @@ func (m translator) reader(p *nn.Pass, s size, _ int) []*Node {
 func (m translator) stepper(p *nn.Pass, s size, room int) []*Node {
 	f, source := m.arch.Facts(), nn.Cache{}
 	for i := range f.Layers {
-		source.Keys = append(source.Keys, p.Input(fmt.Sprintf("source.keys.%d", i), dtypes.Float32, s.rows, s.length, f.Heads, f.HeadDim))
-		source.Values = append(source.Values, p.Input(fmt.Sprintf("source.values.%d", i), dtypes.Float32, s.rows, s.length, f.Heads, f.HeadDim))
+		source.Keys = append(source.Keys, p.Input(fmt.Sprintf("source.keys.%d", i), dtypes.Float32, s.rows, f.Heads, s.length, f.HeadDim))
+		source.Values = append(source.Values, p.Input(fmt.Sprintf("source.values.%d", i), dtypes.Float32, s.rows, f.Heads, s.length, f.HeadDim))
 	}
-	logits, next := m.arch.Step(p.Root(), p.Input("token", dtypes.Int32, s.rows), p.Input("position", dtypes.Int32, s.rows),
-		nn.NewCache(p, f.Layers, s.rows, room, f.Heads, f.HeadDim), source, p.Input("mask", dtypes.Int32, s.rows, s.length))
-	return append([]*Node{likeliest(logits, m.banned)}, next.Nodes()...)
+	cache, position := nn.NewCache(p, f.Layers, s.rows, room, f.Heads, f.HeadDim), p.Input("position", dtypes.Int32, s.rows)
+	logits, next := m.arch.Step(p.Root(), p.Input("token", dtypes.Int32, s.rows), position, cache, source, p.Input("mask", dtypes.Int32, s.rows, s.length))
+	return append([]*Node{likeliest(logits, m.banned)}, cache.Append(next, position).Nodes()...)
 }
 
 func (m translator) start() (int32, bool) { return m.arch.Facts().Start, true }
 
 func (m speaker) reader(p *nn.Pass, s size, room int) []*Node {
-	logits, next := m.arch.Prefill(p.Root(), p.Input("ids", dtypes.Int32, s.rows, s.length), p.Input("mask", dtypes.Int32, s.rows, s.length),
-		p.Input("rows", dtypes.Int32, s.rows), m.arch.Cache(p, s.rows, room))
-	return append([]*Node{likeliest(logits, m.banned)}, next.Nodes()...)
+	logits, read := m.arch.Prefill(p.Root(), p.Input("ids", dtypes.Int32, s.rows, s.length), p.Input("mask", dtypes.Int32, s.rows, s.length))
+	cache := m.arch.Cache(p, s.rows, room).Put(read, p.Input("rows", dtypes.Int32, s.rows))
+	return append([]*Node{likeliest(logits, m.banned)}, cache.Nodes()...)
 }
 
 func (m speaker) stepper(p *nn.Pass, s size, room int) []*Node {
-	logits, next := m.arch.Step(p.Root(), p.Input("token", dtypes.Int32, s.rows), p.Input("position", dtypes.Int32, s.rows), m.arch.Cache(p, s.rows, room))
-	return append([]*Node{likeliest(logits, m.banned)}, next.Nodes()...)
+	cache, position := m.arch.Cache(p, s.rows, room), p.Input("position", dtypes.Int32, s.rows)
+	logits, next := m.arch.Step(p.Root(), p.Input("token", dtypes.Int32, s.rows), position, cache)
+	return append([]*Node{likeliest(logits, m.banned)}, cache.Append(next, position).Nodes()...)
 }
 
 func (m speaker) start() (int32, bool) { return 0, false }
