@@ -35,7 +35,7 @@ func results(t *testing.T, answer map[string]any) []map[string]any {
 func TestBeyond(t *testing.T) {
 	c, _ := tour(t)
 	t.Run("one text asks many adapters", func(t *testing.T) {
-		c := client{t, c.url}
+		c := client{t: t, url: c.url, http: c.http}
 		all := results(t, c.call(200, "POST", "/predict", map[string]any{"inputs": "the movie was great", "fan_out": []any{"mine", "yours", nil}}))
 		for i, name := range []any{"mine@1", "yours@1", nil} {
 			if all[i]["adapter"] != name || all[i]["input"] != 0.0 {
