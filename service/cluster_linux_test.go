@@ -199,7 +199,7 @@ func TestAClusterOfMachines(t *testing.T) {
 	}
 	api := map[string]client{}
 	for name, n := range apis {
-		api[name] = client{t, fmt.Sprintf("http://%s%d:8080", clusterNet, n), c.client}
+		api[name] = client{t: t, url: fmt.Sprintf("http://%s%d:8080", clusterNet, n), http: c.client}
 		c.until(time.Minute, func() bool { return c.page(n, 8080, "/readyz") != "" }, "%s is ready", name)
 	}
 	known := func() int { return strings.Count(c.page(11, 8080, "/metrics"), "\nlorikeet_worker_slots{") }

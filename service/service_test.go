@@ -32,7 +32,7 @@ import (
 // TestMain lets the test binary stand for the service: an attempt at a job is made by
 // the program itself, started anew, and some tests start it on other machines.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && slices.Contains([]string{"attempt", "serve", "worker"}, os.Args[1]) {
+	if os.Getenv("AS_LORIKEET") != "" || len(os.Args) > 1 && slices.Contains([]string{"attempt", "serve", "worker"}, os.Args[1]) {
 		main()
 		return
 	}
@@ -44,6 +44,8 @@ type client struct {
 	t    *testing.T
 	url  string
 	http *http.Client
+	// token is the API key that it sends; "": none.
+	token string
 }
 
 // launch runs a command line in this process until the test ends or stop is called,
@@ -78,7 +80,7 @@ func launch(t *testing.T, args ...string) (c client, stop func()) {
 		}
 	}
 	t.Cleanup(stop)
-	c = client{t, "http://" + addr, http.DefaultClient}
+	c = client{t: t, url: "http://" + addr, http: http.DefaultClient}
 	for range 600 {
 		if res, err := http.Get(c.url + "/readyz"); err == nil {
 			_ = res.Body.Close()
@@ -125,6 +127,9 @@ func (c client) with(status int, method, path string, body any, headers ...strin
 
 func (c client) send(status int, req *http.Request) map[string]any {
 	c.t.Helper()
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		c.t.Fatal(err)
