@@ -13,8 +13,8 @@ import (
 )
 
 // execute runs one batch on the device and answers its items. It runs on the owner's
-// goroutine.
-func (e *Engine) execute(batch []*item) {
+// goroutine, and gives the tokens that were read.
+func (e *Engine) execute(batch []*item) (tokens int) {
 	start := time.Now()
 	batch, rows, device, err := e.attempt(batch)
 	ran := time.Since(start)
@@ -22,9 +22,11 @@ func (e *Engine) execute(batch []*item) {
 		r := result{index: it.index, err: err, queued: start.Sub(it.since), ran: ran, device: device, batch: len(batch)}
 		if err == nil {
 			r.logits, r.err = rows[i], finite(it, rows[i])
+			tokens += len(it.tokens.IDs)
 		}
 		it.answer <- r
 	}
+	return tokens
 }
 
 // finite refuses scores that no caller can use. Weights that are finite, and were

@@ -32,14 +32,15 @@ type Options struct {
 	Backend        compute.Backend
 	Registry       *adapters.Registry
 	Log            *slog.Logger
-	Slots          int   // slots of rank 8 in a base's bank; one adapter of rank r takes ⌈r/8⌉
-	MaxRank        int   // highest rank served
-	MaxBatchTokens int   // padded tokens in a batch
-	MaxWaiting     int   // texts that may wait; more are refused with ErrBusy
-	HostBytes      int64 // memory for adapters that are ready but not on the device
-	Variants       int   // full fine-tunes held on the device
-	CacheBytes     int64 // memory for the keys and values of texts that are written, for each base; 0: 1 GiB
-	Eager          bool  // compile only on demand (tests)
+	Slots          int           // slots of rank 8 in a base's bank; one adapter of rank r takes ⌈r/8⌉
+	MaxRank        int           // highest rank served
+	MaxBatchTokens int           // padded tokens in a batch
+	MaxWaiting     int           // texts that may wait; more are refused with ErrBusy
+	MaxWait        time.Duration // that a text may have to wait for the device; more that would are refused with ErrBusy; 0: any time
+	HostBytes      int64         // memory for adapters that are ready but not on the device
+	Variants       int           // full fine-tunes held on the device
+	CacheBytes     int64         // memory for the keys and values of texts that are written, for each base; 0: 1 GiB
+	Eager          bool          // compile only on demand (tests)
 }
 
 // Engine answers requests. Any goroutine may call it; the goroutine in Run owns the
@@ -89,7 +90,7 @@ type served struct {
 
 // New makes an engine; bases are added with Load, and nothing is answered before Run.
 func New(o Options) *Engine {
-	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting), pen: newPen(), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}), dropped: make(chan struct{}, 1),
+	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting, o.MaxWait), pen: newPen(), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}), dropped: make(chan struct{}, 1),
 		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, scripts: map[string]*scripts{}, host: newHostCache(o.HostBytes), meters: newMeters()}
 	e.host.meters = e.meters
 	e.loading("starting")
@@ -168,6 +169,7 @@ func (e *Engine) measure(s *served) (err error) {
 	e.execute(batch)
 	r := <-answers
 	s.speed = float64(n*length) / max(r.ran.Seconds(), 1e-6)
+	e.queue.expect(s, s.speed)
 	return r.err
 }
 
@@ -251,7 +253,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.sweep()
 		case <-e.queue.filled:
 			if batch := e.queue.next(); batch != nil {
-				e.execute(batch)
+				model := batch[0].model
+				e.queue.ran(model, e.execute(batch))
 			}
 		case <-written:
 		}

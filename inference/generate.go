@@ -86,6 +86,9 @@ func (e *Engine) Generate(ctx context.Context, r GenerateRequest, emit func(text
 	if !model.base.Generates() {
 		return Generated{}, invalid.Field("model", "%s scores texts and writes none; POST /predict asks it", model.name)
 	}
+	if err := model.writer.admits(max(1, r.NumBeams)); err != nil {
+		return Generated{}, err
+	}
 	ctx, leave := context.WithCancel(ctx) // an error below frees the row
 	defer leave()
 	prepared, err := e.adapters(ctx, model, names)

@@ -66,6 +66,9 @@ func (e *Engine) Predict(ctx context.Context, r Request) (Answer, error) {
 	if model.base.Generates() {
 		return Answer{}, invalid.Field("model", "%s writes texts and has no scores; POST /generate asks it", model.name)
 	}
+	if err := e.queue.admits(); err != nil {
+		return Answer{}, err
+	}
 	ctx, leave := context.WithCancel(ctx) // what is left of a request that failed is not run
 	defer leave()
 	prepared, err := e.adapters(ctx, model, names)

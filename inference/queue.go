@@ -36,11 +36,20 @@ type queue struct {
 
 	mu     sync.Mutex
 	items  []*item
-	limit  int
+	limit  int           // texts
+	most   time.Duration // that a new text may have to wait; 0: any time
+	tokens map[*served]int
+	paces  map[*served]*pace // tokens a second, of models that have run
 	closed bool
+
+	// Of the owner of the device.
+	from time.Time // since when the device works on what waits; zero: nothing waited
+	more bool      // texts were left waiting by the batch that runs
 }
 
-func newQueue(limit int) *queue { return &queue{filled: make(chan struct{}, 1), limit: limit} }
+func newQueue(limit int, most time.Duration) *queue {
+	return &queue{filled: make(chan struct{}, 1), limit: limit, most: most, tokens: map[*served]int{}, paces: map[*served]*pace{}}
+}
 
 // push adds the texts of one request, all or none.
 func (q *queue) push(items []*item) error {
@@ -49,9 +58,77 @@ func (q *queue) push(items []*item) error {
 	if q.closed || len(q.items)+len(items) > q.limit && len(q.items) > 0 {
 		return ErrBusy
 	}
+	if err := within(q.wait(), q.most); err != nil {
+		return err
+	}
 	q.items = append(q.items, items...)
+	q.count(items)
 	q.signal()
 	return nil
+}
+
+// admits is nil where a request may be added now: who is to be refused is refused
+// before any work is done for it.
+func (q *queue) admits() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.items) >= q.limit {
+		return ErrBusy
+	}
+	return within(q.wait(), q.most)
+}
+
+// wait is how long a new text is going to wait. mu is held.
+func (q *queue) wait() time.Duration {
+	var all time.Duration
+	for m, n := range q.tokens {
+		if p := q.paces[m]; p != nil {
+			all += p.lasts(float64(n))
+		}
+	}
+	return all
+}
+
+// count adds the tokens of texts that wait. mu is held.
+func (q *queue) count(items []*item) {
+	for _, it := range items {
+		q.tokens[it.model] += len(it.tokens.IDs)
+	}
+}
+
+// ran notes that the device has done with a batch of so many tokens; 0: it failed.
+func (q *queue) ran(m *served, tokens int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pace(m).note(float64(tokens), time.Since(q.from), q.more)
+	q.from = time.Time{}
+	if q.more {
+		q.from = time.Now()
+	}
+}
+
+// pace gives that of a model. mu is held.
+func (q *queue) pace(m *served) *pace {
+	p := q.paces[m]
+	if p == nil {
+		p = &pace{}
+		q.paces[m] = p
+	}
+	return p
+}
+
+// expect notes what a model was measured to do, before it has any traffic.
+func (q *queue) expect(m *served, perSecond float64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pace(m).perSecond = perSecond
+}
+
+// forget drops what is known of a model that is gone.
+func (q *queue) forget(m *served) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.paces, m)
 }
 
 func (q *queue) signal() {
@@ -79,7 +156,9 @@ func (q *queue) next() []*item {
 	}
 	clear(q.items[len(alive):])
 	q.items = alive
+	clear(q.tokens)
 	if len(alive) == 0 {
+		q.from = time.Time{}
 		return nil
 	}
 	head := alive[0]
@@ -94,7 +173,11 @@ func (q *queue) next() []*item {
 		}
 	}
 	q.items = rest
-	if len(rest) > 0 {
+	q.count(rest)
+	if q.from.IsZero() {
+		q.from = time.Now()
+	}
+	if q.more = len(rest) > 0; q.more {
 		q.signal()
 	}
 	return batch
@@ -108,6 +191,8 @@ func (q *queue) back(items []*item) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items = append(append([]*item(nil), items...), q.items...)
+	q.count(items)
+	q.more = true
 	q.signal()
 }
 
@@ -127,4 +212,5 @@ func (q *queue) close() {
 		it.answer <- result{index: it.index, err: ErrBusy}
 	}
 	q.items = nil
+	clear(q.tokens)
 }

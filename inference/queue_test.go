@@ -18,7 +18,7 @@ func waiting(ctx context.Context, m *served, n int) *item {
 func TestQueueBatches(t *testing.T) {
 	a := &served{name: "a", programs: &programs{grid: grid(64, 256)}}
 	b := &served{name: "b", programs: &programs{grid: grid(64, 256)}}
-	q := newQueue(100)
+	q := newQueue(100, 0)
 	gone, leave := context.WithCancel(t.Context())
 	left := waiting(gone, a, 5)
 	items := []*item{waiting(t.Context(), a, 30), left, waiting(t.Context(), b, 10), waiting(t.Context(), a, 64), waiting(t.Context(), a, 7), waiting(t.Context(), a, 32)}
@@ -57,7 +57,7 @@ func TestQueueBatches(t *testing.T) {
 
 func TestAFullQueueRefuses(t *testing.T) {
 	m := &served{programs: &programs{grid: grid(64, 256)}}
-	q := newQueue(3)
+	q := newQueue(3, 0)
 	if err := q.push([]*item{waiting(t.Context(), m, 1), waiting(t.Context(), m, 1)}); err != nil {
 		t.Fatal(err)
 	}

@@ -95,6 +95,7 @@ func (e *Engine) sweep() {
 	e.gone = nil
 	e.mu.Unlock()
 	for _, s := range gone {
+		e.queue.forget(s)
 		if s.writer != nil {
 			s.writer.close()
 			e.pen.drop(s.writer)

@@ -5,6 +5,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 )
 
 // writer is the running batch of one model that writes. Texts join and leave it
@@ -21,6 +22,7 @@ type writer struct {
 
 	mu      sync.Mutex
 	waiting []*draft
+	load    writerLoad
 
 	// Of the owner of the device.
 	room     room
@@ -30,18 +32,20 @@ type writer struct {
 	position []int32   // how many tokens each row holds
 	source   []int     // how many tokens were read for each row
 	live     []*draft
+	tight    bool      // a text was left waiting because there was no room for it
+	began    time.Time // when this round did, or the last one ended; zero: nothing is written
 }
 
 // push lets a text wait for its place.
 func (w *writer) push(d *draft) error {
 	w.mu.Lock()
-	full := len(w.waiting) >= w.engine.MaxWaiting
-	if !full {
+	err := w.admitted(d.beams)
+	if err == nil {
 		w.waiting = append(w.waiting, d)
 	}
 	w.mu.Unlock()
-	if full {
-		return ErrBusy
+	if err != nil {
+		return err
 	}
 	if !w.engine.pen.add(w) {
 		w.mu.Lock()
@@ -61,15 +65,20 @@ func (w *writer) round() (more bool) {
 		}
 	}()
 	w.dismiss()
+	if w.began.IsZero() {
+		w.began = time.Now()
+	}
 	if err := w.admit(); err != nil {
 		w.fail(err)
 	}
 	if len(w.live) == 0 {
 		return w.idle()
 	}
+	rows := w.rowsAtWork()
 	if err := w.step(); err != nil {
 		w.fail(err)
 	}
+	w.note(rows)
 	if len(w.live) == 0 {
 		return w.idle()
 	}
@@ -79,8 +88,10 @@ func (w *writer) round() (more bool) {
 // idle frees the cache, and reports whether somebody waits.
 func (w *writer) idle() bool {
 	w.free()
+	w.began = time.Time{}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.load.rows, w.load.fits, w.load.first = 0, 0, 0
 	return len(w.waiting) > 0
 }
 

@@ -20,10 +20,12 @@ func (w *writer) take() []*draft {
 		return false
 	})
 	need := w.lifetime(w.live)
+	w.tight = false
 	n := 0
 	for n < len(w.waiting) && n < maxJoin {
 		with := need.joined(w.waiting[n].room(w.reads()))
 		if with.rows > rowSteps[len(rowSteps)-1] || w.scripts.bytes(w.rounded(with)) > w.budget && with.rows > w.waiting[n].beams {
+			w.tight = true
 			break
 		}
 		if len(w.live) > 0 && !w.compiled(slices.Concat(w.live, w.waiting[:n+1])) {
@@ -101,6 +103,7 @@ func (w *writer) seat(joining []*draft) ([]*draft, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting = append(back, w.waiting...)
+	w.tight = w.tight || len(back) > 0
 	return joining, nil
 }
 

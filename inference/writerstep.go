@@ -106,6 +106,7 @@ func (w *writer) choose(texts []*draft, o outcome) error {
 			d.leave(w.rows)
 			w.live = slices.DeleteFunc(w.live, func(other *draft) bool { return other == d })
 			w.engine.countText(d)
+			w.over(d)
 			continue
 		}
 		for i, row := range d.rows {

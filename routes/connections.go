@@ -1,8 +1,12 @@
 package routes
 
 import (
+	"errors"
 	"net"
+	"net/http"
+	"os"
 	"sync"
+	"time"
 )
 
 // limitListener has at most so many connections open; more wait in the system's queue.
@@ -13,36 +17,76 @@ type limitListener struct {
 	places chan struct{}
 	closed chan struct{}
 	close  func() error
+	ending chan struct{} // closed by lastCall
+	end    func()
 }
 
-func limitConnections(l net.Listener, most int) net.Listener {
-	limited := &limitListener{Listener: l, places: make(chan struct{}, most), closed: make(chan struct{})}
+func limitConnections(l net.Listener, most int) *limitListener {
+	limited := &limitListener{Listener: l, places: make(chan struct{}, most), closed: make(chan struct{}), ending: make(chan struct{})}
 	limited.close = sync.OnceValue(func() error {
 		close(limited.closed)
 		return l.Close()
 	})
+	limited.end = sync.OnceFunc(func() { close(limited.ending) })
 	return limited
 }
 
+// Accept takes the next connection. After lastCall it is net.ErrClosed once no more wait.
 func (l *limitListener) Accept() (net.Conn, error) {
+	release := func() {}
 	select {
 	case l.places <- struct{}{}:
+		release = sync.OnceFunc(func() { <-l.places })
+	case <-l.ending: // who waits is taken, whatever the number
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if l.extended() {
+				continue
+			}
+			release()
+			return nil, errors.Join(net.ErrClosed, l.Close())
+		}
+		if err != nil {
+			release()
+			return nil, err
+		}
+		if tcp, ok := c.(*net.TCPConn); ok {
+			return &limitedTCP{tcp, release}, nil
+		}
+		return &limitedConn{c, release}, nil
 	}
-	release := sync.OnceFunc(func() { <-l.places })
-	if tcp, ok := c.(*net.TCPConn); ok {
-		return &limitedTCP{tcp, release}, nil
-	}
-	return &limitedConn{c, release}, nil
 }
 
+// Close implements net.Listener.
 func (l *limitListener) Close() error { return l.close() }
+
+// lastCall closes the listener once the connections that wait in the system's queue are
+// taken: their callers have sent their requests already, and would see them reset.
+func (l *limitListener) lastCall() error {
+	d, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	if !ok {
+		return l.Close()
+	}
+	l.end()
+	return d.SetDeadline(time.Now()) // an Accept that waits returns, and looks once more
+}
+
+// extended reports whether more connections wait, and lets Accept take one. Without
+// lastCall there is no deadline.
+func (l *limitListener) extended() bool {
+	if !pending(l.Listener) {
+		return false
+	}
+	d, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	return ok && d.SetDeadline(time.Now().Add(lastCall)) == nil
+}
+
+// lastCall is how long Accept may take for a connection that is there.
+const lastCall = 50 * time.Millisecond
 
 type limitedTCP struct {
 	*net.TCPConn
@@ -62,4 +106,28 @@ type limitedConn struct {
 func (c *limitedConn) Close() error {
 	defer c.release()
 	return c.Conn.Close()
+}
+
+// openConnections knows which connections have no request under way.
+type openConnections struct {
+	mu    sync.Mutex
+	quiet map[net.Conn]bool // new ones, and those between two requests
+}
+
+// note is an http.Server.ConnState.
+func (o *openConnections) note(c net.Conn, s http.ConnState) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch s {
+	case http.StateNew, http.StateIdle:
+		o.quiet[c] = true
+	case http.StateActive, http.StateHijacked, http.StateClosed:
+		delete(o.quiet, c)
+	}
+}
+
+func (o *openConnections) quieted() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.quiet)
 }

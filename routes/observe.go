@@ -104,6 +104,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := v.Header()
 	head.Set("X-Request-Id", v.id)
 	secure(head)
+	if h.draining.Load() {
+		head.Set("Connection", "close") // the next request is for another replica
+	}
 	if h.access.Local && !h.access.Required && !fromHere(r.Host) {
 		h.fail(v, r, fmt.Errorf("%w: %s", errHost, brief(r.Host)))
 		return

@@ -34,6 +34,7 @@ type config struct {
 	slots          int
 	maxRank        int
 	maxBatchTokens int
+	maxWait        time.Duration
 	variants       int
 	workers        int
 	class          string
@@ -71,6 +72,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.slots, "slots", 64, "slots on the device for each base's adapters; a slot holds rank 8, an adapter of rank r takes r/8 of them")
 	f.IntVar(&c.maxRank, "max-rank", 64, "highest LoRA rank served")
 	f.IntVar(&c.maxBatchTokens, "max-batch-tokens", 4096, "padded tokens in one batch")
+	f.DurationVar(&c.maxWait, "max-wait", 5*time.Second, "a text that would have to wait longer than this for the device is refused with 503 and Retry-After")
 	f.IntVar(&c.variants, "variants", 2, "full fine-tunes held on the device at a time")
 	f.IntVar(&c.workers, "workers", 1, "jobs that this process trains at a time")
 	f.StringVar(&c.class, "class", "", "worker class: take only jobs that ask for it (empty: those that ask for none)")
@@ -168,6 +170,9 @@ func (c *config) check() error {
 			bad("--%s must be at least %d, is %d", p.flag, p.least, p.value)
 		}
 	}
+	if c.maxWait <= 0 {
+		bad("--max-wait must be above 0, is %v", c.maxWait)
+	}
 	if strings.HasPrefix(c.store, s3Scheme) {
 		if _, err := store.ParseS3(c.store); err != nil {
 			bad("--store: %w", err)
@@ -221,7 +226,7 @@ func (c *config) logger() *slog.Logger {
 func (c *config) print(log *slog.Logger) {
 	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "redis", masked(c.redis),
 		"store", c.storeFolder(), "adapters", c.adapters, "slots", c.slots, "max_rank", c.maxRank,
-		"max_batch_tokens", c.maxBatchTokens, "workers", c.workers, "class", c.class,
+		"max_batch_tokens", c.maxBatchTokens, "max_wait", c.maxWait, "workers", c.workers, "class", c.class,
 		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "", "metrics_addr", c.metricsAddr, "debug_addr", c.debugAddr)
 }
 

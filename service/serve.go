@@ -142,7 +142,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	}
 	// The device is not closed: the process ends, and a graph may still be compiling.
 	engine := inference.New(inference.Options{Backend: dev.Backend, Registry: p.registry, Log: p.log,
-		Slots: c.slots, MaxRank: c.maxRank, MaxBatchTokens: c.maxBatchTokens, MaxWaiting: 4096,
+		Slots: c.slots, MaxRank: c.maxRank, MaxBatchTokens: c.maxBatchTokens, MaxWaiting: maxWaiting, MaxWait: c.maxWait,
 		HostBytes: 1 << 30, Variants: c.variants})
 	if err := p.measure(engine.Collectors()...); err != nil {
 		return err
@@ -200,6 +200,10 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	}
 	return g.Wait()
 }
+
+// maxWaiting texts may wait, however soon they are done: half of what routes takes in
+// connections, so that whoever comes then can be told.
+const maxWaiting = 2048
 
 // load opens the bases, then registers the adapters that the flags name.
 func load(ctx context.Context, c *config, p *parts, engine *inference.Engine) error {
