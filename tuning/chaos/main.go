@@ -40,7 +40,7 @@ func main() {
 	flag.DurationVar(&c.lease, "lease", 2*time.Second, "lease of a job")
 	flag.StringVar(&c.only, "only", "", "kinds of fault, separated by commas; empty: all ("+strings.Join(kinds(), ", ")+")")
 	flag.StringVar(&c.dir, "dir", "", "folder for store, logs and scratch; empty: a temporary one, kept when something is wrong")
-	flag.BoolVar(&c.real, "real", false, "real trainings of builtin:tiny-bert by real service workers, which are killed; --jobs, --workers, --seed, --faults and --dir count")
+	flag.BoolVar(&c.real, "real", false, "real trainings of builtin:tiny-bert by real service workers, which are killed; --jobs, --workers, --seed and --dir count")
 	flag.StringVar(&c.backend, "backend", "go", "compute backend of real trainings")
 	flag.StringVar(&c.program, "service", "", "program of real workers; empty: the service is built")
 	flag.Parse()

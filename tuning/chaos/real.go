@@ -27,7 +27,7 @@ import (
 )
 
 // real has workers of the service itself train adapters while they are killed: kill -9 of
-// a worker, which its training dies with, and of a training alone, at random moments, and
+// a worker, which its training dies with, and of a training alone, at random steps, and
 // FLUSHALL. Each job's files must be those of an undisturbed training of the same spec, to
 // the byte, and its history must tell each step once.
 type real struct {
@@ -42,7 +42,6 @@ type real struct {
 
 	mu         sync.Mutex
 	workers    []*realWorker
-	kills      map[string]int // by job
 	counts     map[string]int
 	violations []string
 }
@@ -58,8 +57,8 @@ type realWorker struct {
 
 // Of a real training.
 const (
-	realSteps   = 12
-	realEvery   = 2 // steps between checkpoints
+	realSteps   = 20
+	realEvery   = 3 // steps between checkpoints
 	realKinds   = 4 // different specs
 	realPerJob  = 2 // kills of one job: three attempts without a checkpoint would fail it
 	realPatient = 20 * time.Minute
@@ -77,7 +76,7 @@ func runReal(ctx context.Context, c config) (rep report, err error) {
 		}()
 	}
 	r := &real{c: c, rnd: rand.New(rand.NewPCG(c.seed, 2)), //nolint:gosec // it must be repeatable
-		kills: map[string]int{}, counts: map[string]int{}, begin: time.Now()}
+		counts: map[string]int{}, begin: time.Now()}
 	fmt.Fprintf(c.out, "seed %d: %d real trainings of builtin:tiny-bert, %d steps each, backend %s, %d workers\n", c.seed, c.jobs, realSteps, c.backend, c.workers)
 	stop, err := r.open(ctx)
 	defer stop()
@@ -289,19 +288,21 @@ func (r *real) undisturbed(ctx context.Context) (want []map[string]string, err e
 // disturbed trains all jobs while it harms them.
 func (r *real) disturbed(ctx context.Context, want []map[string]string) (report, error) {
 	var ids []string
+	plans := map[string][]realHarm{}
 	for n := range r.c.jobs {
 		id, err := r.submit(ctx, n%realKinds, fmt.Sprint("name-", n%7))
 		if err != nil {
 			return report{}, err
 		}
 		ids = append(ids, id)
+		plans[id] = r.plan()
 	}
 	hctx, peace := context.WithCancel(ctx)
 	var harm sync.WaitGroup
 	harm.Go(func() {
 		for hctx.Err() == nil {
-			sleep(hctx, time.Duration((0.5+r.rnd.Float64())/r.c.pace*float64(time.Second)))
-			r.harm(hctx)
+			sleep(hctx, 10*time.Millisecond)
+			r.harm(hctx, plans)
 		}
 	})
 	rep := report{Accepted: len(ids), Statuses: map[tuning.Status]int{}, Wasted: map[string]int{}}
@@ -331,39 +332,53 @@ func (r *real) disturbed(ctx context.Context, want []map[string]string) (report,
 	return rep, nil
 }
 
-// harm kills a worker or a training, or flushes Redis.
-func (r *real) harm(ctx context.Context) {
+// realHarm is what is to be done to a job, at which step.
+type realHarm struct {
+	what string
+	step int
+}
+
+// plan decides what a job meets: up to realPerJob kills, each at a step of its own.
+func (r *real) plan() (list []realHarm) {
+	for range r.rnd.IntN(realPerJob + 1) {
+		list = append(list, realHarm{[]string{"kill a training", "kill a training", "kill a worker"}[r.rnd.IntN(3)], r.rnd.IntN(realSteps)})
+	}
+	return list
+}
+
+// harm looks at what each worker trains and kills it at its step.
+func (r *real) harm(ctx context.Context, plans map[string][]realHarm) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := r.workers[r.rnd.IntN(len(r.workers))]
-	what := []string{"kill a training", "kill a training", "kill a training", "kill a worker", "flush"}[r.rnd.IntN(5)]
-	job, child := w.training()
-	if what == "flush" {
+	for _, w := range r.workers {
+		job, child := w.training()
+		if job == "" || child == 0 || len(plans[job]) == 0 {
+			continue
+		}
+		j, err := r.api.Get(ctx, job)
+		h := plans[job][0]
+		if err != nil || j.Status != tuning.Running || j.Progress == nil || j.Progress.Step < h.step || j.Progress.Step == realSteps {
+			continue
+		}
+		pid := child
+		if h.what == "kill a worker" {
+			pid = w.cmd.Process.Pid
+		}
+		plans[job] = plans[job][1:]
+		if send(pid, syscall.SIGKILL) == nil {
+			r.counts[h.what]++
+			r.note("%s at step %d of %s", h.what, j.Progress.Step, job)
+		}
+	}
+	if r.rnd.IntN(2000) == 0 {
 		rdb, err := queue.Connect("redis://" + r.redis.Addr())
 		if err == nil {
 			err = errors.Join(rdb.FlushAll(ctx).Err(), rdb.Close())
 		}
 		if err == nil {
-			r.counts[what]++
+			r.counts["flush"]++
 			r.note("flush")
 		}
-		return
-	}
-	if job == "" || child == 0 || r.kills[job] >= realPerJob {
-		return
-	}
-	step := 0
-	if j, err := r.api.Get(ctx, job); err == nil && j.Progress != nil {
-		step = j.Progress.Step
-	}
-	pid := child
-	if what == "kill a worker" {
-		pid = w.cmd.Process.Pid
-	}
-	if send(pid, syscall.SIGKILL) == nil {
-		r.kills[job]++
-		r.counts[what]++
-		r.note("%s: number %d, at step %d of %s", what, w.n, step, job)
 	}
 }
 
