@@ -267,7 +267,7 @@ func (r *real) files(ctx context.Context, id string) (map[string]string, error) 
 // undisturbed trains each kind once, in peace.
 func (r *real) undisturbed(ctx context.Context) (want []map[string]string, err error) {
 	var ids []string
-	for kind := range realKinds {
+	for kind := range min(realKinds, r.c.jobs) {
 		id, err := r.submit(ctx, kind, fmt.Sprint("peace-", kind))
 		if err != nil {
 			return nil, err
