@@ -211,8 +211,9 @@ type service struct {
 	log      *bytes.Buffer
 }
 
-func newService(t *testing.T, change func(*Options)) *service {
+func newService(t testing.TB, change func(*Options)) *service {
 	t.Helper()
+	own, _ := t.(*testing.T) // not of a fuzz test
 	ctx := t.Context()
 	dir, err := store.OpenDir(t.TempDir())
 	if err != nil {
@@ -228,7 +229,7 @@ func newService(t *testing.T, change func(*Options)) *service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = q.Close() })
-	s := &service{T: t, registry: registry, queue: q, store: dir, log: &bytes.Buffer{},
+	s := &service{T: own, registry: registry, queue: q, store: dir, log: &bytes.Buffer{},
 		engine: &fakeEngine{registry: registry, models: []inference.Model{bert}, tiers: map[string]inference.Residency{}}}
 	keys, err := access.Open(ctx, dir)
 	if err != nil {

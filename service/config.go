@@ -53,6 +53,8 @@ type config struct {
 	debugAddr      string
 	jobs           int
 	idle           time.Duration
+
+	given func(flag string) bool // nil: none was
 }
 
 func newConfig() *config { return &config{} }
@@ -60,12 +62,13 @@ func newConfig() *config { return &config{} }
 const envPrefix = "LORIKEET_"
 
 func (c *config) flags(f *pflag.FlagSet) {
+	c.given = f.Changed
 	f.StringVar(&c.addr, "addr", "127.0.0.1:8080", "address to listen on")
 	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
 	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, a GGUF file, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
 	f.StringVar(&c.backend, "backend", "auto", "compute backend: auto, go, xla:cpu, xla:cuda or xla:PATH of a PJRT plugin")
 	f.StringVar(&c.redis, "redis", "", "URL of Redis: redis://[user:password@]host:6379/0, rediss://… with TLS, redis+sentinel://host:26379/0?master_name=NAME&addr=HOST2:26379[&password=…], redis+cluster://host:6379?addr=HOST2:6379, unix:///path; empty: one embedded in the process")
-	f.StringVar(&c.store, "store", "", "the record store that API and workers share: a folder, or s3://bucket/prefix?endpoint=https://host:9000&region=name with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; empty: below --data")
+	f.StringVar(&c.store, "store", "", "the record store that API and workers share: a folder, or s3://bucket/prefix?endpoint=https://host:9000&region=name with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or the role of the machine; empty: below --data")
 	f.IntVar(&c.cacheGB, "store-cache-gb", 10, "gigabytes of an S3 store's files that are kept below --data")
 	f.StringArrayVar(&c.adapters, "adapter", nil, "PEFT folder to register at start as NAME=DIR or NAME=BASE:DIR (repeatable)")
 	f.StringArrayVar(&c.allow, "allow-dir", nil, `folder that POST /adapters may read with "file:" sources (repeatable)`)
@@ -78,7 +81,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.class, "class", "", "worker class: take only jobs that ask for it (empty: those that ask for none)")
 	f.BoolVar(&c.keys, "keys", false, "require API keys; they are required anyway where --addr is not this machine alone")
 	f.BoolVar(&c.insecure, "insecure", false, "take requests of everyone without a key, wherever --addr listens")
-	f.Float64Var(&c.rate, "rate", 100, "requests a second that one API key may send, twice as many at once; 0: any number")
+	f.Float64Var(&c.rate, "rate", 100, "requests a second that one API key may send, twice as many at once, where keys are required; 0: any number")
 	f.IntVar(&c.jobsPerTenant, "jobs-per-tenant", 100, "jobs that one tenant may have queued, running or paused, where keys are required; 0: any number")
 	f.StringArrayVar(&c.origins, "cors-origin", nil, `origin of web pages that may use the API, as "https://app.example" (repeatable)`)
 	f.StringVar(&c.tlsCert, "tls-cert", "", "file of the certificate chain, PEM; read again when it changes or at SIGHUP; empty: plain HTTP")

@@ -41,6 +41,13 @@ func (c *config) checkGuard() error {
 	if c.jobsPerTenant < 0 {
 		bad("--jobs-per-tenant must be at least 0 (no limit), is %d", c.jobsPerTenant)
 	}
+	if c.given != nil && !c.needsKeys() {
+		for flag, on := range map[string]bool{"rate": c.rate != 0, "jobs-per-tenant": c.jobsPerTenant != 0} {
+			if c.given(flag) && on {
+				bad("--%s bounds what the holder of a key may do, and no keys are required here: add --keys, or leave it out", flag)
+			}
+		}
+	}
 	if (c.tlsCert == "") != (c.tlsKey == "") {
 		bad("--tls-cert and --tls-key go together: give both")
 	}

@@ -437,7 +437,7 @@ func redisServer(t *testing.T) string {
 }
 
 func TestSettingsAreRefused(t *testing.T) {
-	noKeys := map[string]string{}
+	noKeys := map[string]string{"AWS_EC2_METADATA_DISABLED": "true", "AWS_SHARED_CREDENTIALS_FILE": "/nowhere", "AWS_CONFIG_FILE": "/nowhere"}
 	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
 		noKeys[name] = ""
 	}

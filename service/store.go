@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -22,8 +21,6 @@ type recordStore interface {
 }
 
 const s3Scheme = "s3://"
-
-var errNoKeys = errors.New("the bucket needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the variables of a role")
 
 // openStore opens the store that the flags name, in a folder or in a bucket; for a bucket
 // the environment holds the keys, under the names that Amazon's tools use.
@@ -52,9 +49,7 @@ func bucketOptions(c *config, env func(string) string) (store.S3Options, error) 
 		return ""
 	}
 	o.AccessKey, o.SecretKey, o.SessionToken = env("AWS_ACCESS_KEY_ID"), env("AWS_SECRET_ACCESS_KEY"), env("AWS_SESSION_TOKEN")
-	if o.AccessKey == "" && first("AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI") == "" {
-		return o, errNoKeys
-	}
+	o.Metadata, o.NoMetadata = env("AWS_EC2_METADATA_SERVICE_ENDPOINT"), strings.EqualFold(env("AWS_EC2_METADATA_DISABLED"), "true")
 	if o.Region == "" {
 		o.Region = first("AWS_REGION", "AWS_DEFAULT_REGION")
 	}

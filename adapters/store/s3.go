@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -23,9 +24,14 @@ type S3Options struct {
 	Endpoint string
 	Region   string // empty: the client library finds it out
 
-	// Credentials. Without keys those of the role that the environment names
-	// (AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_…) are used.
+	// Credentials. Without keys those of a profile, or of the role of this container or
+	// machine, are used, which the client library finds by the variables of Amazon's tools.
 	AccessKey, SecretKey, SessionToken string
+
+	// Where there is no AccessKey, who knows the keys of this machine's role; empty: the
+	// address that EC2 has for it.
+	Metadata   string
+	NoMetadata bool // do not ask there
 
 	// Cache is a folder for copies of blobs; processes of one machine may share it.
 	Cache      string
@@ -90,12 +96,29 @@ func (o S3Options) host() (host string, secure bool, err error) {
 	return u.Host, u.Scheme == "https", nil
 }
 
-func (o S3Options) credentials() *credentials.Credentials {
-	if o.AccessKey == "" {
-		return credentials.NewIAM("")
+// metadataTime is how long the metadata service of a machine may take for one answer: it
+// is on the machine, or there is none.
+const metadataTime = 3 * time.Second
+
+// credentials are the keys given, or else those of the profile in the files that Amazon's
+// tools read, or else those of the role of this container or machine, renewed in time.
+func (o S3Options) credentials() (*credentials.Credentials, error) {
+	if o.AccessKey != "" {
+		return credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionToken), nil
 	}
-	return credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionToken)
+	sources := []credentials.Provider{&credentials.FileAWSCredentials{}}
+	if !o.NoMetadata {
+		sources = append(sources, &credentials.IAM{Endpoint: o.Metadata, Client: &http.Client{Timeout: metadataTime, Transport: &http.Transport{}}})
+	}
+	c := credentials.NewChainCredentials(sources)
+	v, err := c.GetWithContext(nil)
+	if err == nil && v.AccessKeyID == "" {
+		err = errNoKeys
+	}
+	return c, err
 }
+
+var errNoKeys = errors.New("the bucket needs keys: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE of a credentials file, or run where there is a role (of an EC2 instance, an ECS or EKS container)")
 
 // S3 is a store in a bucket of Amazon S3, or of another service that puts an object
 // with "If-None-Match: *" only when there is none. It is safe for concurrent use, and
@@ -119,8 +142,12 @@ func OpenS3(ctx context.Context, o S3Options) (*S3, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
+	creds, err := o.credentials()
+	if err != nil {
+		return nil, fmt.Errorf("store s3://%s/%s: %w", o.Bucket, o.Prefix, err)
+	}
 	client, err := minio.NewCore(host, &minio.Options{
-		Creds: o.credentials(), Secure: secure, Region: o.Region, Transport: o.Transport, MaxRetries: attempts,
+		Creds: creds, Secure: secure, Region: o.Region, Transport: o.Transport, MaxRetries: attempts,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)

@@ -230,6 +230,61 @@ func FuzzParseS3(f *testing.F) {
 	})
 }
 
+// Without keys those of a profile are taken, or of the role of the machine that this runs
+// on, which its metadata service knows.
+func TestKeysOfARole(t *testing.T) {
+	b := newBucket(t)
+	var used atomic.Value
+	b.set(func(_ http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		used.Store(r.Header.Get("Authorization") + " " + r.Header.Get("X-Amz-Security-Token"))
+		return false
+	})
+	machine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		const at = "/latest/meta-data/iam/security-credentials/"
+		switch {
+		case r.Method == http.MethodPut && r.URL.Path == "/latest/api/token":
+			_, _ = io.WriteString(w, "token")
+		case r.Header.Get("X-aws-ec2-metadata-token") != "token":
+			w.WriteHeader(http.StatusUnauthorized)
+		case r.URL.Path == at:
+			_, _ = io.WriteString(w, "trainer")
+		case r.URL.Path == at+"trainer":
+			fmt.Fprintf(w, `{"Code":"Success","AccessKeyId":"ROLEKEY","SecretAccessKey":"s","Token":"SESSION","Expiration":%q}`, time.Now().Add(time.Hour).Format(time.RFC3339))
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	t.Cleanup(machine.Close)
+	profile := filepath.Join(t.TempDir(), "credentials")
+	for _, name := range []string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", profile)
+	o := b.options(t)
+	o.AccessKey, o.SecretKey, o.Metadata = "", "", machine.URL
+	if err := openS3(t, o).Create(t.Context(), "a/b", nil); err != nil {
+		t.Fatal(err)
+	}
+	if auth := used.Load().(string); !strings.Contains(auth, "Credential=ROLEKEY/") || !strings.Contains(auth, "SESSION") {
+		t.Errorf("a role's request is signed with %s", auth)
+	}
+	none := o
+	none.NoMetadata = true
+	if _, err := store.OpenS3(t.Context(), none); err == nil || !strings.Contains(err.Error(), "AWS_ACCESS_KEY_ID") {
+		t.Errorf("without keys: %v", err)
+	}
+	if err := os.WriteFile(profile, []byte("[default]\naws_access_key_id = FILEKEY\naws_secret_access_key = s\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := openS3(t, o).Create(t.Context(), "a/c", nil); err != nil {
+		t.Fatal(err)
+	}
+	if auth := used.Load().(string); !strings.Contains(auth, "Credential=FILEKEY/") {
+		t.Errorf("a profile's request is signed with %s", auth)
+	}
+}
+
 func TestAServiceThatIgnoresConditionsIsRefused(t *testing.T) {
 	b := newBucket(t)
 	b.set(func(w http.ResponseWriter, r *http.Request, real http.Handler) bool {

@@ -8,7 +8,10 @@
 // Workers are processes of their own, Redis is a redis-server of its own, the store is a
 // folder. A seed makes a plan, which job comes when and what is harmed when, so that a
 // run can be played again; how the processes interleave is up to the machine. The jobs
-// sleep and burn nothing.
+// sleep and burn nothing; with --real they are trainings, whose every byte must be that of
+// a training in peace:
+//
+//	go run ./tuning/chaos --real --jobs 40 --workers 2
 package main
 
 import (
@@ -19,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -36,13 +40,20 @@ func main() {
 	flag.DurationVar(&c.lease, "lease", 2*time.Second, "lease of a job")
 	flag.StringVar(&c.only, "only", "", "kinds of fault, separated by commas; empty: all ("+strings.Join(kinds(), ", ")+")")
 	flag.StringVar(&c.dir, "dir", "", "folder for store, logs and scratch; empty: a temporary one, kept when something is wrong")
+	flag.BoolVar(&c.real, "real", false, "real trainings of builtin:tiny-bert by real service workers, which are killed; --jobs, --workers, --seed and --dir count")
+	flag.StringVar(&c.backend, "backend", "go", "compute backend of real trainings")
+	flag.StringVar(&c.program, "service", "", "program of real workers; empty: the service is built")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if c.seed == 0 {
 		c.seed = uint64(time.Now().UnixNano())
 	}
-	if _, err := run(ctx, c); err != nil {
+	play := run
+	if c.real {
+		play = runReal
+	}
+	if _, err := play(ctx, c); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		if !errors.Is(err, errViolated) {
 			os.Exit(2)

@@ -33,6 +33,9 @@ type config struct {
 	only     string
 	dir      string
 	out      io.Writer
+	real     bool   // see real.go
+	backend  string // of real trainings
+	program  string // the service; empty: it is built
 }
 
 // errViolated: a promise was broken.
