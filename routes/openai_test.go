@@ -10,10 +10,10 @@ import (
 	"strings"
 	"testing"
 
+	"lorikeet/adapters/invalid"
 	"lorikeet/inference"
 	"lorikeet/routes/access"
 	"lorikeet/tuning"
-	"lorikeet/tuning/queue"
 )
 
 // speaking is a service that has a base that writes, too.
@@ -22,6 +22,8 @@ func speaking(t *testing.T, change func(*Options)) *service {
 	s.engine.models = append(s.engine.models, inference.Model{Name: "t5", Kind: "base", Task: inference.TaskTextToText, Digest: "sha256:0123456789abcdef"})
 	return s
 }
+
+var tooLong = invalid.Field("prompt", "is longer than the 512 tokens that t5 takes; shorten it or set truncate")
 
 func (s *service) chat(status int, body string, headers ...string) (a answer) {
 	s.Helper()
@@ -133,7 +135,7 @@ func TestChatRefusesByName(t *testing.T) {
 			t.Errorf("%s blames %q: %s", messages, p.Error.Param, p.Detail)
 		}
 	}
-	if p := s.chat(400, `{"messages":[{"role":"user","content":"a"}],"n":9,"tools":[1],"temperature":-1}`).problem(); len(p.Errors) < 2 {
+	if p := s.chat(400, `{"messages":[{"role":"user","content":"a"}],"n":9,"temperature":-1}`).problem(); len(p.Errors) < 2 {
 		t.Errorf("faults do not come together: %+v", p.Errors)
 	}
 	s.engine.fail = fmt.Errorf("%w: %w", inference.ErrTooLong, tooLong)
@@ -253,11 +255,11 @@ func TestOpenAIFiles(t *testing.T) {
 		param string
 		parts []string
 	}{
-		"a bad row":         {"messages", []string{"file:rows.jsonl", lines + `{"messages":[]}`, "purpose", "fine-tune"}},
-		"another purpose":   {"purpose", []string{"file:rows.jsonl", lines, "purpose", "assistants"}},
-		"no purpose":        {"purpose", []string{"file:rows.jsonl", lines}},
-		"no file":           {"file", []string{"purpose", "fine-tune"}},
-		"an unknown field":  {"expires_after[seconds]", []string{"file:rows.jsonl", lines, "purpose", "fine-tune", "expires_after[seconds]", "3600"}},
+		"a bad row":               {"messages", []string{"file:rows.jsonl", lines + `{"messages":[]}`, "purpose", "fine-tune"}},
+		"another purpose":         {"purpose", []string{"file:rows.jsonl", lines, "purpose", "assistants"}},
+		"no purpose":              {"purpose", []string{"file:rows.jsonl", lines}},
+		"no file":                 {"file", []string{"purpose", "fine-tune"}},
+		"an unknown field":        {"expires_after[seconds]", []string{"file:rows.jsonl", lines, "purpose", "fine-tune", "expires_after[seconds]", "3600"}},
 		"a file that comes twice": {"file", []string{"file:rows.jsonl", lines, "file:rows.jsonl", lines, "purpose", "fine-tune"}},
 	} {
 		body, kind := form(t, c.parts...)
@@ -463,7 +465,9 @@ func TestWebhookEndpoints(t *testing.T) {
 }
 
 func TestResultsTable(t *testing.T) {
-	event := func(kind, data string) tuning.Event { return tuning.Event{ID: "1-1", Type: kind, Data: json.RawMessage(data)} }
+	event := func(kind, data string) tuning.Event {
+		return tuning.Event{ID: "1-1", Type: kind, Data: json.RawMessage(data)}
+	}
 	table, err := resultsTable([]tuning.Event{event("status", `{"status":"queued"}`), event("step", `{"step":1,"loss":0.7,"learning_rate":0.001}`),
 		event("step", `{"step":2,"loss":0.6,"learning_rate":0.0005}`), event("eval", `{"step":2,"metrics":{"eval_loss":0.5,"eval_token_accuracy":0.9}}`), event("eval", `{"step":3,"metrics":{"eval_loss":0.4}}`)})
 	want := "step,train_loss,learning_rate,valid_loss,valid_mean_token_accuracy\n1,0.7,0.001,,\n2,0.6,0.0005,0.5,0.9\n3,,,0.4,\n"
@@ -508,5 +512,3 @@ func FuzzOpenAI(f *testing.F) {
 		}
 	})
 }
-
-
