@@ -78,7 +78,7 @@ func TestClientReadsAnswersAndProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer, err := c.PredictWithResponse(t.Context(), nil, client.PredictRequest{Inputs: inputs})
-	if err != nil || answer.JSON200 == nil || answer.JSON200.Results[0].Label != "positive" || answer.JSON200.Adapter != nil || sent["inputs"] != "good" || len(sent) != 1 {
+	if err != nil || answer.JSON200 == nil || *answer.JSON200.Results[0].Label != "positive" || answer.JSON200.Adapter != nil || sent["inputs"] != "good" || len(sent) != 1 {
 		t.Errorf("answered %+v, %v; sent %v", answer, err, sent)
 	}
 	answer, err = c.PredictWithResponse(t.Context(), nil, client.PredictRequest{Inputs: inputs, Adapter: new("nobody")})

@@ -32,7 +32,7 @@ func tour(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	if predicted.JSON200 == nil || predicted.JSON200.Results[0].Label != "positive" {
+	if predicted.JSON200 == nil || *predicted.JSON200.Results[0].Label != "positive" {
 		return fmt.Errorf("predict: %s", predicted.Body)
 	}
 	instruction, input := "Translate to Spanish.", "The cat is black."
@@ -68,6 +68,6 @@ func tour(ctx context.Context, url string) error {
 		return fmt.Errorf("an error: %s", problem.Body)
 	}
 	fmt.Printf("Go: predicted %s, wrote %q, planned %d steps, saw %d jobs and an error\n",
-		predicted.JSON200.Results[0].Label, wrote.JSON200.Text, plan.JSON200.Steps, len(jobs.JSON200.Data))
+		*predicted.JSON200.Results[0].Label, wrote.JSON200.Text, plan.JSON200.Steps, len(jobs.JSON200.Data))
 	return nil
 }
