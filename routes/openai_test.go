@@ -54,6 +54,11 @@ func TestChatWithAClassifier(t *testing.T) {
 	if p := s.chat(404, `{"model":"imdb@9","messages":[{"role":"user","content":"a"}]}`).problem(); p.Code != "model_not_found" {
 		t.Errorf("an unknown version: %+v", p)
 	}
+	for _, model := range []string{"gpt-4o", "meta-llama/Llama-3", "imdb@x", "../imdb"} {
+		if p := s.chat(404, `{"model":"`+model+`","messages":[{"role":"user","content":"a"}]}`).problem(); p.Code != "model_not_found" {
+			t.Errorf("%s: %+v", model, p)
+		}
+	}
 	if p := s.chat(404, `{"model":"imbd","messages":[{"role":"user","content":"a"}],"stream":true}`).problem(); p.Error.Param != "model" {
 		t.Errorf("an unknown model: %+v", p)
 	}
@@ -79,7 +84,7 @@ func TestChatWithAWriter(t *testing.T) {
 		t.Errorf("seeds %v", seeds)
 	}
 	s.chat(200, `{"model":"t5","messages":[{"role":"user","content":"c"}],"temperature":0,"logprobs":true,"user":"u","store":false,"tools":[],"tool_choice":"none","service_tier":"auto","metadata":{"a":"b"},"response_format":{"type":"text"}}`)
-	if r := s.engine.wrote[3]; r.Sample || r.Logprobs == nil || r.Logprobs.Top != 0 || r.MaxNewTokens != mostNewTokens {
+	if r := s.engine.wrote[3]; r.Sample || r.Logprobs == nil || r.Logprobs.Top != 0 || r.MaxNewTokens != chatTokens {
 		t.Errorf("temperature 0 asks for %+v", r.Parameters)
 	}
 }
