@@ -22,7 +22,7 @@ func finish(doc *openapi3.T, scopes map[string]string) error {
 		for method, op := range item.Operations() {
 			scope := scopes[method+" "+path]
 			secure(op, scope)
-			bodies(op)
+			bodies(doc, op)
 			answers(method, path, scope, op)
 		}
 	}
@@ -213,25 +213,28 @@ func rawEvent() *openapi3.SchemaRef {
 }
 
 // bodies gives the operations that take a file their content types.
-func bodies(op *openapi3.Operation) {
+func bodies(doc *openapi3.T, op *openapi3.Operation) {
+	// A form has a name, for generators that make a type of it.
+	form := func(name string, required []string, fields map[string]*openapi3.SchemaRef) *openapi3.MediaType {
+		doc.Components.Schemas[name] = object("", required, fields)
+		return openapi3.NewMediaType().WithSchemaRef(openapi3.NewSchemaRef("#/components/schemas/"+name, doc.Components.Schemas[name].Value))
+	}
 	file := func(about string) *openapi3.SchemaRef {
 		return inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Format: "binary", Description: about})
 	}
 	switch op.OperationID {
 	case "openaiCreateFile":
-		op.RequestBody.Value.Content = openapi3.Content{"multipart/form-data": openapi3.NewMediaType().WithSchemaRef(
-			object("", []string{"file", "purpose"}, map[string]*openapi3.SchemaRef{
-				"file":    file("the file"),
-				"purpose": inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Enum: []any{"fine-tune"}}),
-			}))}
+		op.RequestBody.Value.Content = openapi3.Content{"multipart/form-data": form("FileForm", []string{"file", "purpose"}, map[string]*openapi3.SchemaRef{
+			"file":    file("the file"),
+			"purpose": inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Enum: []any{"fine-tune"}}),
+		})}
 		op.RequestBody.Value.Required = true
 	case "createDataset":
-		content := openapi3.Content{"multipart/form-data": openapi3.NewMediaType().WithSchemaRef(
-			object("", []string{"file"}, map[string]*openapi3.SchemaRef{
-				"format": text("as in the query; comes before the file"),
-				"name":   text("as in the query; comes before the file"),
-				"file":   file("the file, as the last part"),
-			}))}
+		content := openapi3.Content{"multipart/form-data": form("DatasetForm", []string{"file"}, map[string]*openapi3.SchemaRef{
+			"format": text("as in the query; comes before the file"),
+			"name":   text("as in the query; comes before the file"),
+			"file":   file("the file, as the last part"),
+		})}
 		for _, media := range []string{"application/octet-stream", "text/csv", "text/tab-separated-values", "text/plain",
 			"application/x-ndjson", "application/jsonl", "application/json", "application/vnd.apache.parquet"} {
 			content[media] = openapi3.NewMediaType().WithSchemaRef(file("the file"))
@@ -239,13 +242,12 @@ func bodies(op *openapi3.Operation) {
 		op.RequestBody.Value.Content = content
 		op.RequestBody.Value.Required = true
 	case "createAdapter":
-		op.RequestBody.Value.Content["multipart/form-data"] = openapi3.NewMediaType().WithSchemaRef(
-			object("", []string{"name", "adapter_config.json", "adapter_model.safetensors"}, map[string]*openapi3.SchemaRef{
-				"name":                      named(text("name of the adapter")),
-				"model":                     named(text("its base; may be left out when there is only one")),
-				"adapter_config.json":       file("PEFT's configuration"),
-				"adapter_model.safetensors": file("PEFT's weights"),
-				"calibration.json":          file("the calibration of an adapter that was tuned here"),
-			}))
+		op.RequestBody.Value.Content["multipart/form-data"] = form("AdapterForm", []string{"name", "adapter_config.json", "adapter_model.safetensors"}, map[string]*openapi3.SchemaRef{
+			"name":                      named(text("name of the adapter")),
+			"model":                     named(text("its base; may be left out when there is only one")),
+			"adapter_config.json":       file("PEFT's configuration"),
+			"adapter_model.safetensors": file("PEFT's weights"),
+			"calibration.json":          file("the calibration of an adapter that was tuned here"),
+		})
 	}
 }

@@ -182,7 +182,7 @@ func (t tuningJobs) resume(ctx context.Context, in jobRequest) (job, error) {
 type jobMetrics struct {
 	Steps       []tuning.StepData `json:"steps"`
 	Evaluations []tuning.EvalData `json:"evaluations"`
-} // @name JobMetrics
+} // @name JobCurves
 
 // metrics collects the step and eval events of a job.
 //

@@ -17,10 +17,10 @@ type chatRequest struct {
 	Model    string        `json:"model" example:"imdb@3"` // a base, or a fine-tuned model by its name or name@version
 	Messages []chatMessage `json:"messages"`
 	sampling
-	MaxTokens           *int  `json:"max_tokens,omitempty" minimum:"1" example:"64"`            // of each text; as many as the model takes unless given
-	MaxCompletionTokens *int  `json:"max_completion_tokens,omitempty" minimum:"1" example:"64"` // the same under its newer name
-	Logprobs            *bool `json:"logprobs,omitempty" default:"false"`                       // tell the log probability of each token, before penalties and temperature
-	TopLogprobs         *int  `json:"top_logprobs,omitempty" minimum:"0" maximum:"20"`          // and of so many of the likeliest beside it
+	MaxTokens           *int  `json:"max_tokens,omitempty" default:"1024" minimum:"1"`            // of each text, or as many as the model takes where that is less
+	MaxCompletionTokens *int  `json:"max_completion_tokens,omitempty" default:"1024" minimum:"1"` // the same under its newer name
+	Logprobs            *bool `json:"logprobs,omitempty" default:"false"`                         // tell the log probability of each token, before penalties and temperature
+	TopLogprobs         *int  `json:"top_logprobs,omitempty" minimum:"0" maximum:"20"`            // and of so many of the likeliest beside it
 	chatOthers
 } // @name ChatCompletionRequest
 
@@ -129,6 +129,10 @@ type completions struct {
 	closing   context.Context // ends when what is still being written has to stop
 }
 
+// chatTokens is how long an answer may be that nobody bounds. A text keeps room for all it
+// may become: without a bound a few conversations would fill the batch's memory.
+const chatTokens = 1024
+
 // chat answers a conversation.
 //
 //	@Summary		Answer a conversation (OpenAI)
@@ -151,7 +155,7 @@ func (c completions) chat(ctx context.Context, in chatRequest) (answer completio
 	if in.MaxCompletionTokens != nil {
 		most, field = in.MaxCompletionTokens, "max_completion_tokens"
 	}
-	p, n, wrong := in.read(field, most, mostNewTokens)
+	p, n, wrong := in.read(field, most, chatTokens)
 	faults = append(faults, wrong)
 	if f := in.ResponseFormat; f != nil && f.Type != "text" {
 		faults = append(faults, invalid.Field("response_format", "%q is not supported: answers are text", brief(f.Type)))
@@ -190,9 +194,11 @@ func (c completions) chat(ctx context.Context, in chatRequest) (answer completio
 // model finds what a request names, and reports the faults found before together with
 // its own.
 func (c completions) model(ctx context.Context, name string, faults []error) (askedModel, error) {
-	name, err := modelOrOnly(ctx, c.engine, name)
-	if err != nil && !invalid.Is(err) {
-		return askedModel{}, err
+	var err error
+	if name == "" { // any other is found, or is not
+		if name, err = modelOrOnly(ctx, c.engine, name); err != nil && !invalid.Is(err) {
+			return askedModel{}, err
+		}
 	}
 	if err := errors.Join(append(faults, err)...); err != nil {
 		return askedModel{}, err

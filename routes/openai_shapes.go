@@ -18,13 +18,13 @@ func chatWhole(h completionHead, choices []writtenText, used openaiUsage) chatCo
 	out := chatCompletion{ID: h.id, Object: "chat.completion", Created: h.created, Model: h.model, Fingerprint: h.fingerprint, Usage: used}
 	for i, c := range choices {
 		out.Choices = append(out.Choices, chatChoice{Index: i, Message: chatAnswer{Role: "assistant", Content: c.text},
-			Logprobs: chatTokens(c.tokens, c.tokens != nil), FinishReason: c.finish})
+			Logprobs: chatScores(c.tokens, c.tokens != nil), FinishReason: c.finish})
 	}
 	return out
 }
 
-// chatTokens are nil where they were not asked for.
-func chatTokens(tokens []inference.TokenLogprob, asked bool) *chatLogprobs {
+// chatScores are nil where they were not asked for.
+func chatScores(tokens []inference.TokenLogprob, asked bool) *chatLogprobs {
 	if !asked {
 		return nil
 	}
@@ -79,7 +79,7 @@ func chatPiece(h completionHead, d *delta, usage json.RawMessage) any {
 	}
 	if d.text != "" || d.first {
 		c.Delta.Content = &d.text
-		c.Logprobs = chatTokens(d.tokens, d.scored)
+		c.Logprobs = chatScores(d.tokens, d.scored)
 	}
 	if d.finish != "" {
 		c.FinishReason = &d.finish

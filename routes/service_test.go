@@ -65,6 +65,9 @@ func (e *fakeEngine) Predict(ctx context.Context, r inference.Request) (inferenc
 	if r.Model == "nothead" {
 		return inference.Answer{}, fmt.Errorf("%w: base nothead is a bare encoder", inference.ErrNoHead)
 	}
+	if v, err := e.registry.Resolve(ctx, r.Model); err == nil { // an adapter stands for its base with it
+		r.Model, r.Adapters = v.Base, slices.Repeat([]string{v.String()}, len(r.Inputs))
+	}
 	if !slices.ContainsFunc(e.models, func(m inference.Model) bool { return m.Name == r.Model }) {
 		return inference.Answer{}, fmt.Errorf("%w: %q; bases: bert", inference.ErrUnknownModel, r.Model)
 	}

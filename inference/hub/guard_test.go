@@ -143,3 +143,23 @@ func TestNoNameChangesTheHost(t *testing.T) {
 		}
 	}
 }
+
+func TestOutboundStaysOutside(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	for local, want := range map[bool]bool{true: true, false: false} {
+		client := &http.Client{Transport: Outbound(local)}
+		res, err := client.Get(server.URL)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		if (err == nil) != want || err != nil && !errors.Is(err, ErrPrivate) {
+			t.Errorf("local %v: loopback is %v", local, err)
+		}
+		for _, address := range []string{"http://10.0.0.1:1", "http://169.254.169.254", "http://[fe80::1]", "http://0.0.0.0:1", "http://[::ffff:192.168.0.1]"} {
+			if _, err := client.Get(address); !errors.Is(err, ErrPrivate) { //nolint:bodyclose // no answer
+				t.Errorf("local %v: %s: %v", local, address, err)
+			}
+		}
+	}
+}
