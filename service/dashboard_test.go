@@ -38,7 +38,6 @@ func TestDashboard(t *testing.T) {
 	}
 	b.visit("tune", "Tune")
 	b.sees("Rows first")
-	b.shot("empty-tune")
 	uploadThere(b)
 	job := tuneThere(b)
 	watchThere(b, job)
@@ -63,7 +62,6 @@ func uploadThere(b browser) {
 	b.sees("bad.csv is refused")
 	b.sees("line 3")
 	b.sees("line 4")
-	b.shot("refused")
 	sentiment, err := column("sentiment")
 	if err != nil {
 		b.Fatal(err)
@@ -72,7 +70,6 @@ func uploadThere(b browser) {
 	b.sees("positive")
 	b.sees("120 rows")
 	b.wait("its first rows", "document.querySelectorAll('.report tbody tr').length == 5", 10*time.Second)
-	b.shot("upload")
 
 	// The same by drag and drop, with hostile texts.
 	rows := "text,label\n"
@@ -103,7 +100,6 @@ func tuneThere(b browser) string {
 	b.fill("Held back", "0.25")
 	b.click("button", "Check the plan")
 	b.wait("the plan", "document.querySelector('[aria-label=Plan]')?.innerText.includes('30 held back')", 20*time.Second)
-	b.shot("plan")
 	b.click("button", "Start tuning")
 	b.wait("the job", "/#\\/jobs\\/job_/.test(location.hash)", 10*time.Second)
 	return strings.TrimPrefix(b.eval("location.hash").(string), "#/jobs/")
@@ -139,7 +135,9 @@ func watchThere(b browser, job string) {
 	b.do(chromedp.Reload())
 	b.wait("the curve after a reload", fmt.Sprintf("document.querySelector('path.curve.one')?.getAttribute('d').split('L').length == %d", 12*epochs()), 10*time.Second)
 	b.eval("document.querySelector('.plot svg').dispatchEvent(new PointerEvent('pointermove', { bubbles: true, clientX: 640, clientY: 300 }))")
+	b.size(1280, 860, "dark")
 	b.shot("job")
+	b.size(1280, 900, "light")
 }
 
 // hostileJob tunes an adapter whose labels are an attack, which then stands everywhere.
@@ -183,7 +181,6 @@ func compareThere(b browser, c client) {
 	if v := c.call(200, "GET", "/adapters/topic", nil); v["version"] != 1.0 {
 		b.Errorf("topic is %v", v["version"])
 	}
-	b.shot("models")
 	b.visit("playground", "Playground")
 	b.sees("Who answers")
 	b.eval("[...document.querySelectorAll('.chip')].forEach(l => { const box = l.control; if (box.checked != (box.value != '')) box.click(); })")
@@ -202,7 +199,7 @@ func compareThere(b browser, c client) {
 		name          string
 		width, height int64
 		scheme        string
-	}{{"playground-light", 1280, 860, "light"}, {"playground-dark", 1280, 860, "dark"}, {"playground-phone", 360, 780, "light"}} {
+	}{{"playground", 1280, 860, "light"}, {"phone", 360, 780, "light"}} {
 		b.size(look.width, look.height, look.scheme)
 		b.shot(look.name)
 	}
@@ -218,7 +215,6 @@ func generateThere(b browser) {
 	b.click("button", "Compare")
 	b.wait("a text", "document.querySelector('.results .text')?.innerText == 'negative'", 20*time.Second)
 	b.sees("ended by itself")
-	b.shot("generate")
 }
 
 // focused describes what has the focus, and fails where that cannot be seen.
@@ -308,7 +304,6 @@ func phone(b browser, job string) {
 		if len(small.([]any)) > 0 {
 			b.Errorf("%s: too small for a finger: %v", s.at, small)
 		}
-		b.shot("phone-" + strings.SplitN(s.at, "/", 2)[0] + map[bool]string{true: "-one"}[strings.Contains(s.at, "/")])
 	}
 }
 

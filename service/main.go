@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -25,7 +26,9 @@ func main() {
 		<-ctx.Done()
 		stop()
 	}()
-	err := command().ExecuteContext(ctx)
+	root := command()
+	root.Use = filepath.Base(os.Args[0]) // what the shell completes
+	err := root.ExecuteContext(ctx)
 	var code exitCode
 	var coded interface {
 		error

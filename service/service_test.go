@@ -61,7 +61,11 @@ func launch(t *testing.T, args ...string) (c client, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	cmd := command()
-	cmd.SetArgs(append(args, "--addr", addr, "--backend", "go", "--log-level", "error", "--max-batch-tokens", "256"))
+	backend := "go"
+	if *screenshots != "" {
+		backend = "auto" // pictures need longer tunes
+	}
+	cmd.SetArgs(append(args, "--addr", addr, "--backend", backend, "--log-level", "error", "--max-batch-tokens", "256"))
 	go func() { done <- cmd.ExecuteContext(ctx) }()
 	stopped := false
 	stop = func() {

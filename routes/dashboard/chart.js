@@ -51,7 +51,8 @@ export function chart(title, xName) {
   const legend = el("p", { class: "legend", "aria-hidden": "true" });
   const element = el("figure", { class: "chart" }, legend, plot, readout);
   const named = () => series.filter(s => !s.faint && s.points.length);
-  const steps = () => [...new Set(series.flatMap(s => s.points.map(p => p[0])))].sort((a, b) => a - b);
+  let marks = null; // where there are values, once that was asked for
+  const steps = () => marks ||= [...new Set(series.flatMap(s => s.points.map(p => p[0])))].sort((a, b) => a - b);
   let x, y, low, high, first, last;
 
   function draw() {
@@ -148,6 +149,7 @@ export function chart(title, xName) {
     element,
     set(s) {
       series = s;
+      marks = null;
       if (!drawn) { drawn = true; requestAnimationFrame(draw); } // however many events come, one drawing a frame
     },
     end: () => observer.disconnect(),

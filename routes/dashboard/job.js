@@ -14,13 +14,13 @@ const logged = 500; // lines kept on the page
 export default async function job(root, [id], signal) {
   const path = `/tune/jobs/${name(id)}`;
   let j = await get(path, { signal });
-  const head = el("div", { class: "head" }), extra = el("div"), state = el("span", { class: "muted", role: "status" });
-  const log = el("div", { class: "log", role: "log", "aria-label": "Log", tabindex: 0 });
+  const head = el("div", { class: "head" }), extra = el("div"), state = el("span", { class: "muted", role: "status" }), said = el("p", { class: "hidden", role: "status" });
+  const log = el("div", { class: "log", role: "log", "aria-live": "off", "aria-label": "Log", tabindex: 0 });
   const picture = chart("Curves of the job", "step");
   signal.addEventListener("abort", picture.end);
   const steps = [], evaluations = [];
   const choice = el("select", { id: "curve", onchange: draw }, Object.entries(curves).map(([k, v]) => el("option", { value: k }, v)));
-  show(root, head,
+  show(root, said, head,
     el("section", { class: "panel" }, el("div", { class: "row toolbar" }, el("h2", {}, "Curves"), el("label", { for: "curve", class: "hidden" }, "Curve"), choice, state), picture.element),
     extra, el("section", { class: "panel" }, el("h2", {}, "Log"), log),
     el("details", { class: "panel" }, el("summary", {}, "What was asked for"), el("pre", { tabindex: 0, role: "group", "aria-label": "The request" }, JSON.stringify(j.spec, null, 2))));
@@ -54,8 +54,7 @@ export default async function job(root, [id], signal) {
         if (steps.length && d.step <= steps.at(-1).step) steps.splice(steps.findIndex(s => s.step >= d.step)); // a new attempt repeats steps
         steps.push(d);
         say("", "step", `${d.step} of ${d.total_steps}: loss ${figure(d.loss)}, ${figure(d.samples_per_second)} rows/s`);
-        j = { ...j, progress: { ...j.progress, step: d.step, total_steps: d.total_steps, percent: 100 * d.step / d.total_steps, loss: d.loss } };
-        title();
+        if (!over(j)) j = { ...j, progress: { ...j.progress, step: d.step, total_steps: d.total_steps, percent: 100 * d.step / d.total_steps, loss: d.loss } };
         break;
       case "eval":
         evaluations.push(d);
@@ -71,8 +70,20 @@ export default async function job(root, [id], signal) {
       default:
         say("", e.event, d.step !== undefined ? `at step ${d.step}` : "");
     }
-    draw();
+    soon();
     return e.event === "status" && over(d);
+  }
+
+  // soon draws once a frame, however many events come: a long job replays a hundred thousand.
+  let waiting = false;
+  function soon() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw();
+      title();
+    });
   }
 
   async function refresh() {
@@ -103,6 +114,7 @@ export default async function job(root, [id], signal) {
     const now = `${j.status} ${j.phase}`; // the buttons are drawn anew only then, to keep the focus
     if (now !== drawn) {
       drawn = now;
+      said.textContent = `${j.name} is ${j.status}`;
       show(head, el("p", { class: "crumb" }, link("Jobs", "#/jobs"), " / ", el("span", { class: "muted" }, j.id)),
         el("div", { class: "row toolbar" }, el("h1", {}, j.name, " ", badge(j.phase && j.status === "running" ? j.phase : j.status, tones[j.status])),
           ["queued", "running"].includes(j.status) ? act("pause") : null, j.status === "paused" ? act("resume") : null, over(j) ? null : act("cancel"),

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -126,9 +127,9 @@ func (v adapter) show(out io.Writer) error {
 	if v.Rank > 0 {
 		rank = fmt.Sprintf("%d on %s", v.Rank, strings.Join(v.Targets, ", "))
 	}
-	return facts(out, "name", fmt.Sprintf("%s@%d", v.Name, v.Version), "versions", strings.TrimSpace(versions), "kind", v.Kind+" of "+v.Base, "rank", rank, "labels", clip(strings.Join(v.Labels, ", "), 200),
-		"template", v.Template, "where", v.place(), "metrics", metrics(v.Metrics), "size", size(v.Bytes), "files", strings.Join(slices.Sorted(maps.Keys(v.Files)), ", "),
-		"digest", v.Digest, "job", v.Job, "source", v.Source, "created", v.CreatedAt.Local().Format(time.DateTime))
+	return facts(out, withMetrics([]string{"name", fmt.Sprintf("%s@%d", v.Name, v.Version), "versions", strings.TrimSpace(versions), "kind", v.Kind + " of " + v.Base, "rank", rank, "labels", clip(strings.Join(v.Labels, ", "), 200),
+		"template", v.Template, "where", v.place(), "size", size(v.Bytes), "files", strings.Join(slices.Sorted(maps.Keys(v.Files)), ", "),
+		"digest", v.Digest, "job", v.Job, "source", v.Source, "created", v.CreatedAt.Local().Format(time.DateTime)}, v.Metrics)...)
 }
 
 // place is a command that moves a version.
@@ -250,10 +251,10 @@ func (a *app) importAdapter() *cobra.Command {
 	return cmd
 }
 
-// folder is a form of a PEFT folder, sent as it is read.
-func folder(dir string, fields map[string]string, b *bar) (request, func(), error) {
+// folder is a form of a PEFT folder, sent as it is read. done is for when it is sent.
+func folder(dir string, fields map[string]string, b *bar) (form request, done func(), err error) {
 	files := make([]*os.File, 0, len(peft))
-	done := func() {
+	shut := func() {
 		for _, f := range files {
 			_ = f.Close() // read only
 		}
@@ -262,36 +263,41 @@ func folder(dir string, fields map[string]string, b *bar) (request, func(), erro
 	for _, name := range peft {
 		f, err := os.Open(filepath.Join(dir, name))
 		if err != nil {
-			return request{}, done, err
+			return request{}, shut, err
 		}
 		files = append(files, f)
 	}
 	r, w := io.Pipe()
-	form := multipart.NewWriter(w)
-	go func() {
-		w.CloseWithError(func() error {
-			for _, k := range slices.Sorted(maps.Keys(fields)) {
-				if err := form.WriteField(k, fields[k]); err != nil {
-					return err
-				}
-			}
-			for i, f := range files {
-				part, err := form.CreateFormFile(peft[i], peft[i])
-				if err != nil {
-					return err
-				}
-				info, err := f.Stat()
-				if err != nil {
-					return err
-				}
-				if _, err := io.Copy(part, &counted{Reader: f, size: info.Size(), bar: b, name: peft[i]}); err != nil {
-					return err
-				}
-			}
-			return form.Close()
-		}())
-	}()
-	return request{method: http.MethodPost, path: "/adapters", kind: form.FormDataContentType(), body: r}, func() { _ = r.Close(); done() }, nil
+	m := multipart.NewWriter(w)
+	var writing sync.WaitGroup
+	writing.Go(func() { w.CloseWithError(writeForm(m, fields, files, b)) })
+	return request{method: http.MethodPost, path: "/adapters", kind: m.FormDataContentType(), body: r}, func() {
+		_ = r.Close() // ends the writing, where the service has not read to the end
+		writing.Wait()
+		shut()
+	}, nil
+}
+
+func writeForm(m *multipart.Writer, fields map[string]string, files []*os.File, b *bar) error {
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		if err := m.WriteField(k, fields[k]); err != nil {
+			return err
+		}
+	}
+	for i, f := range files {
+		part, err := m.CreateFormFile(peft[i], peft[i])
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(part, &counted{Reader: f, size: info.Size(), bar: b, name: peft[i]}); err != nil {
+			return err
+		}
+	}
+	return m.Close()
 }
 
 func (a *app) downloadAdapter() *cobra.Command {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -59,10 +58,4 @@ func (p *Problem) Error() string {
 		fmt.Fprintf(&b, "\nrequest id %s", clean(p.RequestID))
 	}
 	return b.String()
-}
-
-// is reports whether err is a problem with this status.
-func is(err error, status int) bool {
-	var p *Problem
-	return errors.As(err, &p) && p.Status == status
 }

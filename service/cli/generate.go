@@ -34,8 +34,9 @@ func (a *app) generate() *cobra.Command {
 	var temperature, topP, penalty float64
 	var seed uint64
 	cmd := &cobra.Command{Use: "generate [TEXT]", Short: "Write a text, shown as it comes", Args: cobra.ArbitraryArgs,
-		Long: `Writes a text. The TEXT (else --file, else standard input) is the prompt as the model reads it; with
---instruction it is the instruction's input; with --chat it is a user's message.`,
+		Long: `Writes a text. The TEXT (else --file, else standard input) is the prompt as the model reads it, or with
+--chat a user's message. With --instruction it is the instruction's input and may be missing; standard
+input is read then only with --file -.`,
 		Example: `  service generate -m t5 --instruction "Translate to German." "Good morning."
   service generate -m smol --chat "Name a river." --max-new-tokens 32
   service generate -m smol -a poet --temperature 0.8 --seed 7 < prompt.txt`}

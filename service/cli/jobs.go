@@ -107,17 +107,16 @@ func showJob(out io.Writer, j tuning.Job) error {
 	if p := j.Progress; p != nil {
 		step = fmt.Sprintf("%d of %d, loss %s", p.Step, p.TotalSteps, figure(p.Loss))
 	}
-	return facts(out, "id", j.ID, "tune", string(j.Kind)+" of "+j.Model, "name", j.Name, "status", standing(j), "phase", j.Phase, "step", step, "attempt", fmt.Sprint(j.Attempt),
-		"registered", registered(j), "metrics", metrics(j.Metrics), "error", failure, "created", when(&j.CreatedAt), "started", when(j.StartedAt), "finished", when(j.FinishedAt))
+	return facts(out, withMetrics([]string{"id", j.ID, "tune", string(j.Kind) + " of " + j.Model, "name", j.Name, "status", standing(j), "phase", j.Phase, "step", step, "attempt", fmt.Sprint(j.Attempt),
+		"registered", registered(j), "error", failure, "created", when(&j.CreatedAt), "started", when(j.StartedAt), "finished", when(j.FinishedAt)}, j.Metrics)...)
 }
 
-// metrics are all of them, in order.
-func metrics(m map[string]float64) string {
-	var all []string
+// withMetrics adds a pair for each of them, in order.
+func withMetrics(pairs []string, m map[string]float64) []string {
 	for _, name := range slices.Sorted(maps.Keys(m)) {
-		all = append(all, strings.TrimPrefix(name, "eval_")+" "+figure(m[name]))
+		pairs = append(pairs, strings.TrimPrefix(name, "eval_"), figure(m[name]))
 	}
-	return strings.Join(all, ", ")
+	return pairs
 }
 
 func (a *app) waitJob() *cobra.Command {
