@@ -244,9 +244,9 @@ func (b *bench) start(ctx context.Context, name string, body func(string) any, p
 			return nil, ctx.Err()
 		case <-time.After(10 * time.Millisecond):
 		}
-		if time.Since(begin) > 2*time.Minute {
+		if time.Since(begin) > 5*time.Minute {
 			_ = cmd.Process.Kill()
-			return nil, fmt.Errorf("%s is not ready after two minutes", name)
+			return nil, fmt.Errorf("%s is not ready after five minutes", name)
 		}
 	}
 }
