@@ -23,14 +23,14 @@ import (
 // bucket is a shape that graphs are compiled for. A batch is padded up to one.
 type bucket struct{ batch, length int }
 
-// grid is the buckets of a model: lengths double up to its longest text, batches
-// quadruple up to the token budget.
+// grid is the buckets of a model: lengths double up to its longest text, batches up to
+// the token budget, so that less than half of a graph is padding of either kind.
 func grid(maxLength, maxTokens int) []bucket {
 	var all []bucket
 	for length := 16; ; length *= 2 {
 		length = min(length, maxLength)
 		most := max(1, min(64, maxTokens/length))
-		for batch := 1; batch < most; batch *= 4 {
+		for batch := 1; batch < most; batch *= 2 {
 			all = append(all, bucket{batch, length})
 		}
 		all = append(all, bucket{most, length})
@@ -213,7 +213,7 @@ func (g *programs) pick(rows, length int, profile *nn.Profile) *compiled {
 // maxTight is how many tighter graphs a model may have. Each takes some megabytes, and
 // the sets of modules that the adapters of a batch may target have no other bound; the
 // wide graphs answer what is beyond.
-const maxTight = 128
+const maxTight = 256
 
 // ask queues a compilation; mu is held.
 func (g *programs) ask(b bucket, profile *nn.Profile) {

@@ -55,11 +55,12 @@ func (b *bench) scorers(ctx context.Context, model string, adapters int) (s *sco
 		return nil, nil, err
 	}
 	s = &scorers{bench: b}
+	small := model != "bert-base"
 	with := settings{Model: dir, Adapters: folders, Export: filepath.Join(b.cache, "exports", model)}
 	if s.ours, err = b.ours("engine", with); err != nil {
 		return nil, nil, err
 	}
-	if s.peer, err = b.peer("forward", with); err == nil && b.extra != "" {
+	if s.peer, err = b.peer("forward", with); err == nil && b.extra != "" && small {
 		with.Backend = b.extra
 		s.extra, err = b.ours("engine", with)
 	}
@@ -75,6 +76,10 @@ func (s *scorers) close() {
 	s.extra.close()
 	s.peer.close()
 }
+
+// extraTokens bounds the batches of a second backend of ours, and only the smaller model
+// is run on it: the Go backend would take longer than all the others together.
+const extraTokens = 1024
 
 // lorikeet is a player of ours.
 func (s *scorers) lorikeet(name string, p *process, texts, adapters []string) player {
@@ -159,7 +164,7 @@ func forwardOf(ctx context.Context, b *bench, m reader, sizes []size) error {
 			return err
 		}
 		bare := []player{s.lorikeet(oursName, s.ours, texts, nil)}
-		if s.extra != nil {
+		if s.extra != nil && n.batch*n.length <= extraTokens {
 			bare = append(bare, s.lorikeet(goName, s.extra, texts, nil))
 		}
 		if s.peer != nil {

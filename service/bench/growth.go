@@ -92,7 +92,7 @@ func (g *growing) series(axis, unit string, at []int, measure func(x int) (func(
 			// What one doubling costs: the ratio itself where the axis doubles.
 			step := spreadOf(ratios(values[i], values[i-1])).Median
 			linear := float64(x) / float64(at[i-1])
-			c.Checks = []check{{What: fmt.Sprintf("times %s %d, which is %.2g times as many", axis, at[i-1], linear), Want: linear * slack, Most: true, Got: step}}
+			c.Checks = []check{{What: fmt.Sprintf("times the time of %s %d", axis, at[i-1]), Want: linear * slack, Most: true, Got: step}}
 		}
 		g.report.add(c)
 	}

@@ -40,7 +40,7 @@ type options struct {
 	cache    string
 	python   string
 	backend  string
-	extra    string // a second backend of ours that runs the forward cases too
+	extra    string // a second backend of ours that runs the smaller forward cases too
 	threads  int
 	rounds   int
 	quick    bool
@@ -79,12 +79,12 @@ func command() *cobra.Command {
 	f.StringVar(&o.cache, "cache", cacheFolder(), "folder for the peers, the models and our own binary")
 	f.StringVar(&o.python, "python", "", "a Python that has the peers (default the one that \"bench peers\" made)")
 	f.StringVar(&o.backend, "backend", "auto", "our compute backend")
-	f.StringVar(&o.extra, "also", "", `a second backend of ours for the forward cases, for example "go"`)
+	f.StringVar(&o.extra, "also", "", `a second backend of ours, for example "go", for MiniLM up to 8x128`)
 	f.IntVar(&o.threads, "threads", runtime.NumCPU(), "cores that each side may use")
 	f.IntVar(&o.rounds, "rounds", 5, "measurements of each side")
 	f.BoolVar(&o.quick, "quick", false, "tiny models and few rounds: shows that everything runs, and measures nothing")
 	f.BoolVar(&o.noPeers, "no-peers", false, "ours alone")
-	f.StringSliceVar(&o.only, "only", nil, "run the cases whose group and name contain one of these words")
+	f.StringArrayVar(&o.only, "only", nil, "run only the cases whose group and name contain this (repeatable)")
 	f.StringVar(&o.json, "json", "", "file to write the results to")
 	f.StringVar(&o.plot, "plot", "", "folder to write plots (PNG) to")
 	f.StringVar(&o.markdown, "markdown", "", "file whose generated tables are to be replaced (made if it is missing)")
@@ -165,7 +165,7 @@ func (o *options) run(ctx context.Context, which []group) (err error) {
 		}
 	}
 	if len(b.report.Cases) == 0 {
-		return fmt.Errorf("no case matches --only %s", strings.Join(o.only, ","))
+		return fmt.Errorf("no case matches --only %s", strings.Join(o.only, " or "))
 	}
 	fmt.Println()
 	fmt.Print(b.report.summary())

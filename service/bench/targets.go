@@ -40,6 +40,9 @@ func targets(c testCase) []check {
 				out = append(out, check{What: "times the better of PyTorch bf16 and ONNX Runtime f32", Want: 1, Got: got})
 			}
 		}
+		if g, f := c.side(goName), c.side(torchF32); strings.Contains(c.Name, "MiniLM 8x128") && g != nil && f != nil {
+			out = append(out, check{What: "time of the Go backend over PyTorch f32", Want: 2, Most: true, Got: spreadOf(ratios(g.Values, f.Values)).Median})
+		}
 	case is("forward", "eight adapters"):
 		if s := c.side(baseName); s != nil { // times the base is faster: below one
 			out = append(out, check{What: "time over the bare base", Want: 1.05, Most: true, Got: 1 / s.Times.Median})
