@@ -46,7 +46,12 @@ func stepped(n, first, limit int) int {
 }
 
 // readSteps are how many prompts are read at once.
-var readSteps = []int{1, 4}
+var readSteps = []int{1, 4, 8}
+
+// readsFor rounds a number of prompts up.
+func readsFor(n int) int {
+	return readSteps[slices.IndexFunc(readSteps, func(r int) bool { return r >= n })]
+}
 
 // rowsFor rounds a number of rows up.
 func rowsFor(n int) int {

@@ -39,7 +39,7 @@ func (w *writer) moveTo(now room) error {
 
 // read reads prompts of up to length tokens and puts them into free rows.
 func (w *writer) read(batch []*draft, length int) error {
-	s, err := w.scripts.read(readSteps[min(1, len(batch)-1)], length, w.profile(w.live))
+	s, err := w.scripts.read(readsFor(len(batch)), length, w.profile(w.live))
 	if err != nil {
 		return err
 	}

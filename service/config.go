@@ -16,6 +16,7 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/store"
 	"lorikeet/inference/builtin"
+	"lorikeet/inference/device"
 	"lorikeet/inference/nn"
 	"lorikeet/service/cli"
 )
@@ -26,6 +27,7 @@ type config struct {
 	data           string
 	bases          []string
 	backend        string
+	compileCache   string
 	redis          string
 	store          string
 	cacheGB        int
@@ -67,6 +69,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
 	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, a GGUF file, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
 	f.StringVar(&c.backend, "backend", "auto", "compute backend: auto, go, xla:cpu, xla:cuda or xla:PATH of a PJRT plugin")
+	f.StringVar(&c.compileCache, "compile-cache", compileFolder(), "folder for what XLA has compiled for this processor, so that the next start need not compile it again; off: none")
 	f.StringVar(&c.redis, "redis", "", "URL of Redis: redis://[user:password@]host:6379/0, rediss://… with TLS, redis+sentinel://host:26379/0?master_name=NAME&addr=HOST2:26379[&password=…], redis+cluster://host:6379?addr=HOST2:6379, unix:///path; empty: one embedded in the process")
 	f.StringVar(&c.store, "store", "", "the record store that API and workers share: a folder, or s3://bucket/prefix?endpoint=https://host:9000&region=name with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile or the role of the machine; empty: below --data")
 	f.IntVar(&c.cacheGB, "store-cache-gb", 10, "gigabytes of an S3 store's files that are kept below --data")
@@ -197,6 +200,27 @@ func (c *config) check() error {
 	return errors.Join(errs...)
 }
 
+// compileFolder is the default of --compile-cache.
+func compileFolder() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return off
+	}
+	return filepath.Join(dir, "lorikeet", "compiled")
+}
+
+const off = "off"
+
+// deviceOptions are how backends are opened.
+func (c *config) deviceOptions(log *slog.Logger) device.Options {
+	o := device.FromEnv(os.Getenv)
+	o.Install, o.Log, o.Progress = true, log, os.Stderr
+	if c.compileCache != off {
+		o.CompileCache = c.compileCache
+	}
+	return o
+}
+
 // named splits NAME=VALUE.
 func named(s string) (name, value string, err error) {
 	name, value, ok := strings.Cut(s, "=")
@@ -227,7 +251,7 @@ func (c *config) logger() *slog.Logger {
 
 // print tells at start what is set, without secrets.
 func (c *config) print(log *slog.Logger) {
-	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "redis", masked(c.redis),
+	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "compile_cache", c.compileCache, "redis", masked(c.redis),
 		"store", c.storeFolder(), "adapters", c.adapters, "slots", c.slots, "max_rank", c.maxRank,
 		"max_batch_tokens", c.maxBatchTokens, "max_wait", c.maxWait, "workers", c.workers, "class", c.class,
 		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "", "metrics_addr", c.metricsAddr, "debug_addr", c.debugAddr)

@@ -346,9 +346,7 @@ func (p *parts) used(ctx context.Context, rows *datasets.Service) (map[string]bo
 
 // openDevice opens the backend, downloading a plugin once where auto needs one.
 func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Device, error) {
-	o := device.FromEnv(os.Getenv)
-	o.Install, o.Log, o.Progress = true, log, os.Stderr
-	d, err := device.Open(ctx, c.backend, o)
+	d, err := device.Open(ctx, c.backend, c.deviceOptions(log))
 	if err != nil {
 		return nil, fmt.Errorf("--backend: %w", err)
 	}

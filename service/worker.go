@@ -57,7 +57,7 @@ func (p *parts) work(ctx context.Context, c *config, backend string) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	attempts := child.Trainer(child.Options{Log: p.log, Command: func(tuning.Task) *exec.Cmd {
-		args := []string{"attempt", "--backend", backend, "--data", c.data, "--log-format", c.logFormat, "--log-level", c.logLevel}
+		args := []string{"attempt", "--backend", backend, "--data", c.data, "--log-format", c.logFormat, "--log-level", c.logLevel, "--compile-cache", c.compileCache}
 		for _, b := range c.bases {
 			args = append(args, "--base", b)
 		}

@@ -17,7 +17,7 @@ func auto(ctx context.Context, opt Options) (*Device, error) {
 	var tried []string
 	hasCUDA := false
 	try := func(p Plugin) *Device {
-		d, err := openPlugin(p, "")
+		d, err := openPlugin(p, "", opt)
 		if err != nil {
 			tried = append(tried, err.Error())
 			return nil

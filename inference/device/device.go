@@ -34,6 +34,10 @@ type Options struct {
 	// separated like PATH. It is the value of PJRT_PLUGIN_LIBRARY_PATH.
 	PluginPath string
 
+	// CompileCache is a folder that keeps what the plugin for the CPU has compiled; empty:
+	// nothing is kept.
+	CompileCache string
+
 	// Install lets Open download a plugin where none is installed.
 	Install bool
 
@@ -116,7 +120,7 @@ func Open(ctx context.Context, name string, opt Options) (*Device, error) {
 	case family == "xla" && plugin == "cuda":
 		return openCUDA(extra, opt)
 	case family == "xla" && isPath(plugin):
-		return openFile(plugin, extra)
+		return openFile(plugin, extra, opt)
 	default:
 		return nil, unknown(name, opt)
 	}
@@ -153,7 +157,7 @@ func openCPU(ctx context.Context, extra string, opt Options) (*Device, error) {
 	case !ok:
 		return nil, fmt.Errorf("backend xla:cpu: %w: `service backend install` downloads one", ErrNotInstalled)
 	}
-	return openPlugin(p, extra)
+	return openPlugin(p, extra, opt)
 }
 
 func openCUDA(extra string, opt Options) (*Device, error) {
@@ -164,10 +168,10 @@ func openCUDA(extra string, opt Options) (*Device, error) {
 	if !ok {
 		return nil, fmt.Errorf("backend xla:cuda: %w: `service backend install cuda` downloads one", ErrNotInstalled)
 	}
-	return openPlugin(p, extra)
+	return openPlugin(p, extra, opt)
 }
 
-func openFile(path, extra string) (*Device, error) {
+func openFile(path, extra string, opt Options) (*Device, error) {
 	if !hasCgo {
 		return nil, fmt.Errorf("backend xla:%s: %w", path, ErrNoCgo)
 	}
@@ -180,7 +184,7 @@ func openFile(path, extra string) (*Device, error) {
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("backend xla:%s: not a file", path)
 	}
-	return openPlugin(pluginAt(path, fromName), extra)
+	return openPlugin(pluginAt(path, fromName), extra, opt)
 }
 
 // guard turns a panic of f, which opens a backend, into an error. GoMLX panics where

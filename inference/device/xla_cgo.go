@@ -22,7 +22,7 @@ func init() { xla.EnableAutoInstall(false) }
 
 // openPlugin loads the plugin and makes a client on it. extra is appended to the
 // options of go-xla ("key=value,…"), and the last one of a name wins.
-func openPlugin(p Plugin, extra string) (*Device, error) {
+func openPlugin(p Plugin, extra string, opt Options) (*Device, error) {
 	if p.Problem != "" {
 		return nil, fmt.Errorf("plugin %s: %s", p.Path, p.Problem)
 	}
@@ -32,6 +32,11 @@ func openPlugin(p Plugin, extra string) (*Device, error) {
 	}
 	defer clean()
 
+	if p.Kind == "cpu" && opt.CompileCache != "" {
+		if err := interpose(path, opt); err != nil {
+			opt.Log.Warn("every graph is compiled anew", "error", err)
+		}
+	}
 	config := path + "," + p.options() + "," + extra
 	b, err := guard(func() (compute.Backend, error) { return xla.New(config) })
 	if err != nil {

@@ -7,6 +7,6 @@ import "fmt"
 // hasCgo tells whether this build can load plugins.
 const hasCgo = false
 
-func openPlugin(p Plugin, _ string) (*Device, error) {
+func openPlugin(p Plugin, _ string, _ Options) (*Device, error) {
 	return nil, fmt.Errorf("plugin %s: %w", p.Path, ErrNoCgo)
 }
