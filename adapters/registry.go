@@ -197,13 +197,20 @@ func (s *series) newest() int {
 	return n
 }
 
-// current is the version that the bare name means; 0: none is left.
+// current is the version that the bare name means; 0: none is left. One that did not pass
+// its gate is it only after a rollback to it, or when no other is left.
 func (s *series) current() int {
 	live := s.live()
 	if len(live) == 0 {
 		return 0
 	}
 	top := live[len(live)-1]
+	for _, n := range slices.Backward(live) {
+		if v := s.versions[n]; !v.held() {
+			top = n
+			break
+		}
+	}
 	if len(s.rollbacks) == 0 {
 		return top
 	}
@@ -365,6 +372,7 @@ func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {
 	r.mu.Lock()
 	s := r.series(v.Name)
 	v.Version = s.newest() + 1
+	v = s.overtaken(v)
 	if v.Job != "" {
 		for _, old := range s.versions {
 			if old.Job == v.Job {
@@ -395,6 +403,9 @@ func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {
 		if err := r.Owns(ctx, v.Tenant, v.Name); err != nil { // and with it the name
 			return v, err
 		}
+		r.mu.RLock()
+		v = r.names[v.Name].overtaken(v)
+		r.mu.RUnlock()
 	}
 }
 

@@ -190,7 +190,7 @@ func polymorphic(doc *openapi3.T) error {
 	}
 	// What callers send is read strictly.
 	for _, name := range []string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "AdapterSource", "CreateKeyRequest",
-		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate"} {
+		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate", "Promote"} {
 		s, err := schema(doc, name)
 		if err != nil {
 			return err

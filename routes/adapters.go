@@ -47,6 +47,7 @@ type adapterVersion struct {
 	Residency  string                 `json:"residency" example:"device" enums:"device,host,disk"` // where its weights are now
 	Pinned     bool                   `json:"pinned" example:"false"`                              // it stays on the device
 	Metrics    map[string]float64     `json:"metrics" example:"eval_accuracy:0.9"`
+	Gate       *adapters.Gate         `json:"gate,omitempty"` // of a version whose job was to promote it only if it is better
 	Job        string                 `json:"job,omitempty" example:"job_k3v9"`
 	Source     string                 `json:"source,omitempty" example:"upload"`
 	Files      map[string]adapterFile `json:"files"`
@@ -75,7 +76,7 @@ func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVer
 		Base: v.Base, BaseDigest: v.BaseDigest, Rank: v.Rank,
 		Targets: list(v.Targets), Labels: list(v.Labels), Template: v.Template, Bytes: v.Bytes,
 		Residency: where.Tier, Pinned: where.Pinned,
-		Metrics: v.Metrics, Job: v.Job, Source: v.Source, CreatedAt: v.CreatedAt,
+		Metrics: v.Metrics, Gate: v.Gate, Job: v.Job, Source: v.Source, CreatedAt: v.CreatedAt,
 		Files: map[string]adapterFile{},
 	}
 	if out.Metrics == nil {

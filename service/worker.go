@@ -62,7 +62,7 @@ func (p *parts) work(ctx context.Context, c *config, backend string) error {
 		}
 		return exec.Command(self, args...) //nolint:gosec // this program itself; nothing a caller sends is in args
 	}})
-	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers})
+	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Prepare: p.bring, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers})
 	if err != nil {
 		return err
 	}
