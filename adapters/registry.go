@@ -36,6 +36,7 @@ type Store interface {
 //
 //	adapters/<name>/versions/<n>   a Version
 //	adapters/<name>/rollbacks/<k>  which version is current, until a newer is registered
+//	adapters/<name>/traffic/<k>    which versions share the requests for the name
 //	adapters/<name>/deleted/<n>    a tombstone; the number is never used again
 //
 // What this process has read is kept in memory; other processes' changes arrive with
@@ -53,6 +54,7 @@ type Registry struct {
 type series struct {
 	versions  map[int]Version
 	rollbacks map[int]rollback
+	traffic   map[int]Traffic
 	deleted   map[int]bool
 	broken    map[int]error // versions whose record cannot be read: never served
 }
@@ -61,6 +63,7 @@ type series struct {
 type rollback struct {
 	Version int       `json:"version"`
 	Newest  int       `json:"newest"`
+	Traffic int       `json:"traffic,omitempty"` // the last split that it ends
 	Time    time.Time `json:"time"`
 }
 
@@ -115,6 +118,8 @@ func (r *Registry) learn(ctx context.Context, k string) error {
 		broken, err = read(ctx, r.store, k, s.versions, n)
 	case "rollbacks":
 		broken, err = read(ctx, r.store, k, s.rollbacks, n)
+	case "traffic":
+		broken, err = read(ctx, r.store, k, s.traffic, n)
 	case "deleted":
 		s.deleted[n] = true
 	}
@@ -164,7 +169,7 @@ func (r *Registry) Broken() []error {
 func (r *Registry) series(name string) *series {
 	s, ok := r.names[name]
 	if !ok {
-		s = &series{versions: map[int]Version{}, rollbacks: map[int]rollback{}, deleted: map[int]bool{}, broken: map[int]error{}}
+		s = &series{versions: map[int]Version{}, rollbacks: map[int]rollback{}, traffic: map[int]Traffic{}, deleted: map[int]bool{}, broken: map[int]error{}}
 		r.names[name] = s
 	}
 	return s
@@ -430,16 +435,22 @@ func (r *Registry) changed(ctx context.Context, name string) error {
 	return nil
 }
 
-// Rollback makes an older version current, until a newer one is registered.
+// Rollback makes an older version current, until a newer one is registered. It ends a
+// split of the traffic.
 func (r *Registry) Rollback(ctx context.Context, name string, number int) (Version, error) {
+	if nameRule.MatchString(name) { // what is split is more than this process may know of
+		if err := r.refresh(ctx, "adapters/"+name+"/"); err != nil {
+			return Version{}, err
+		}
+	}
 	v, err := r.Resolve(ctx, fmt.Sprintf("%s@%d", name, number))
 	if err != nil {
 		return v, err
 	}
 	r.mu.RLock()
 	s := r.names[name]
-	next := len(s.rollbacks) + 1
-	b, err := json.Marshal(rollback{Version: number, Newest: s.newest(), Time: time.Now().UTC()})
+	next := newestKey(s.rollbacks) + 1
+	b, err := json.Marshal(rollback{Version: number, Newest: s.newest(), Traffic: newestKey(s.traffic), Time: time.Now().UTC()})
 	r.mu.RUnlock()
 	if err != nil {
 		return v, err

@@ -18,6 +18,8 @@ type registry interface {
 	List(context.Context) []adapters.Summary
 	Rollback(ctx context.Context, name string, version int) (adapters.Version, error)
 	Delete(ctx context.Context, name string, version int) error
+	Split(ctx context.Context, name string, t adapters.Traffic) error
+	Splits(name string) (adapters.Traffic, bool)
 	Owns(ctx context.Context, tenant, name string) error
 	OpenFile(ctx context.Context, v adapters.Version, file string) (store.Blob, adapters.File, error)
 }
@@ -63,7 +65,8 @@ type adapterFile struct {
 // adapterSeries is an adapter: its current version, and the numbers of all.
 type adapterSeries struct {
 	adapterVersion
-	Versions []int `json:"versions" example:"1,2,3"`
+	Versions []int    `json:"versions" example:"1,2,3"`
+	Traffic  *traffic `json:"traffic,omitempty"` // where the requests for the name are split
 } // @name Adapter
 
 func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVersion, error) {
@@ -110,6 +113,9 @@ func (a adapterRoutes) series(ctx context.Context, s adapters.Summary) (adapterS
 				return adapterSeries{}, err
 			}
 		}
+	}
+	if t := a.traffic(s.Name); t.Active {
+		out.Traffic = &t
 	}
 	return out, nil
 }

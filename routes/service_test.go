@@ -71,7 +71,7 @@ func (e *fakeEngine) Predict(ctx context.Context, r inference.Request) (inferenc
 	for i, in := range r.Inputs {
 		row := inference.Row{Logits: []float32{0, float32(len(in.Text))}, Labels: []string{"negative", "positive"}, Problem: arch.SingleLabel, Tokens: 2}
 		if r.Adapters != nil && r.Adapters[i] != "" {
-			v, err := e.registry.Resolve(ctx, r.Adapters[i])
+			v, err := e.registry.Route(ctx, r.Adapters[i], r.Asker)
 			if err != nil {
 				return inference.Answer{}, err
 			}

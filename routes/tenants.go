@@ -186,6 +186,13 @@ func (o ownAdapters) Rollback(ctx context.Context, name string, version int) (ad
 	return o.registry.Rollback(ctx, name, version)
 }
 
+func (o ownAdapters) Split(ctx context.Context, name string, t adapters.Traffic) error {
+	if err := o.check(ctx, name); err != nil {
+		return err
+	}
+	return o.registry.Split(ctx, name, t)
+}
+
 func (o ownAdapters) Delete(ctx context.Context, name string, version int) error {
 	if err := o.check(ctx, name); err != nil {
 		return err
