@@ -189,7 +189,7 @@ func polymorphic(doc *openapi3.T) error {
 		delete(s.Properties, "tenant") // swag does not see that the request hides the spec's
 	}
 	// What callers send is read strictly.
-	for _, name := range []string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "TrafficRequest", "AdapterSource", "CreateKeyRequest",
+	for _, name := range []string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "TrafficRequest", "CleanRequest", "AdapterSource", "CreateKeyRequest",
 		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate", "Promote"} {
 		s, err := schema(doc, name)
 		if err != nil {

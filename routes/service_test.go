@@ -391,7 +391,7 @@ func (s *service) documented(method, path string, a answer) {
 		s.Errorf("%s %s answers %d with %q; the document has %v", method, path, a.status, media, slices.Sorted(maps.Keys(r.Value.Content)))
 		return
 	}
-	if strings.HasSuffix(media, "json") {
+	if strings.HasSuffix(media, "json") && media != "application/x-ndjson" {
 		var v any
 		a.into(&v)
 		if err := m.Schema.Value.VisitJSON(v, openapi3.MultiErrors()); err != nil {

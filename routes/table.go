@@ -65,6 +65,9 @@ func (h *Handler) operations(o Options) []operation {
 		{get, "/datasets", handle(d.list), ok, tunes, false},
 		{get, "/datasets/{id}", handle(d.get), ok, tunes, false},
 		{get, "/datasets/{id}/preview", handle(d.preview), ok, tunes, false},
+		{get, "/datasets/{id}/doctor", handle(d.examine), ok, tunes, false},
+		{post, "/datasets/{id}/clean", handle(d.clean), created, tunes, false},
+		{get, "/datasets/{id}/quarantine", handle(d.quarantine), ok, tunes, false},
 		{del, "/datasets/{id}", handle(d.remove), empty, tunes, false},
 
 		{get, "/adapters", handle(a.list), ok, predicts, false},

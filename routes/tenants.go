@@ -9,6 +9,7 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
+	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/tuning"
 	"lorikeet/tuning/data"
@@ -137,6 +138,40 @@ func (o ownRows) Delete(ctx context.Context, id string) error {
 		return err
 	}
 	return o.rows.Delete(ctx, id)
+}
+
+// seen is the error for data sets that are not the caller's; "" is none.
+func (o ownRows) seen(ctx context.Context, ids ...string) error {
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		if _, err := o.Get(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o ownRows) Doctor(ctx context.Context, id, validation string) (datasets.Examination, error) {
+	if err := o.seen(ctx, id, validation); err != nil {
+		return datasets.Examination{}, err
+	}
+	return o.rows.Doctor(ctx, id, validation)
+}
+
+func (o ownRows) Clean(ctx context.Context, id string, how datasets.Cleaning) (datasets.Dataset, bool, error) {
+	if err := o.seen(ctx, id, how.Validation); err != nil {
+		return datasets.Dataset{}, false, err
+	}
+	return o.rows.Clean(ctx, id, how)
+}
+
+func (o ownRows) OpenQuarantine(ctx context.Context, id string) (store.Blob, datasets.Quarantine, error) {
+	if err := o.seen(ctx, id); err != nil {
+		return nil, datasets.Quarantine{}, err
+	}
+	return o.rows.OpenQuarantine(ctx, id)
 }
 
 // Inputs refuses a spec that names another tenant's data set as it does one that names
