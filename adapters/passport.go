@@ -55,6 +55,7 @@ type Passport struct {
 	Rank      int                `json:"rank,omitempty" example:"8"`
 	Targets   []string           `json:"target_modules" example:"query,value"`
 	Training  *Training          `json:"training,omitempty"`
+	Gate      *Gate              `json:"gate,omitempty"`
 	Metrics   map[string]float64 `json:"metrics" example:"eval_accuracy:0.9"`
 	Job       string             `json:"job,omitempty" example:"job_k3v9"`
 	Source    string             `json:"source,omitempty" example:"upload"`
@@ -82,7 +83,7 @@ func (v Version) Passport() Passport {
 	p := Passport{Name: v.Name, Version: v.Version, Digest: v.Digest, Kind: v.Kind,
 		Base: Fingerprint{Name: v.Base, Source: o.BaseSource, Digest: v.BaseDigest, TokenizerDigest: o.TokenizerDigest, License: o.BaseLicense},
 		Task: o.Task, Problem: o.Problem, Labels: slices.Clone(v.Labels), Template: v.Template, Rank: v.Rank, Targets: slices.Clone(v.Targets),
-		Training: o.Training, Metrics: maps.Clone(v.Metrics), Job: v.Job, Source: v.Source, Files: maps.Clone(v.Files), Software: o.Software, CreatedAt: v.CreatedAt}
+		Training: o.Training, Gate: v.Gate, Metrics: maps.Clone(v.Metrics), Job: v.Job, Source: v.Source, Files: maps.Clone(v.Files), Software: o.Software, CreatedAt: v.CreatedAt}
 	if p.Labels == nil {
 		p.Labels = []string{}
 	}

@@ -36,6 +36,7 @@ type Store interface {
 //
 //	adapters/<name>/versions/<n>   a Version
 //	adapters/<name>/rollbacks/<k>  which version is current, until a newer is registered
+//	adapters/<name>/traffic/<k>    which versions share the requests for the name
 //	adapters/<name>/deleted/<n>    a tombstone; the number is never used again
 //
 // What this process has read is kept in memory; other processes' changes arrive with
@@ -244,6 +245,7 @@ func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {
 	r.mu.Lock()
 	s := r.series(v.Name)
 	v.Version = s.newest() + 1
+	v = s.overtaken(v)
 	if v.Job != "" {
 		for _, old := range s.versions {
 			if old.Job == v.Job {
@@ -274,6 +276,9 @@ func (r *Registry) Register(ctx context.Context, v Version) (Version, error) {
 		if err := r.Owns(ctx, v.Tenant, v.Name); err != nil { // and with it the name
 			return v, err
 		}
+		r.mu.RLock()
+		v = r.names[v.Name].overtaken(v)
+		r.mu.RUnlock()
 	}
 }
 
@@ -298,7 +303,8 @@ func (r *Registry) changed(ctx context.Context, name string) error {
 	return nil
 }
 
-// Rollback makes an older version current, until a newer one is registered.
+// Rollback makes an older version current, until a newer one is registered. It ends a
+// split of the traffic.
 func (r *Registry) Rollback(ctx context.Context, name string, number int) (Version, error) {
 	// A version that another process registered just before must not outlast this.
 	if err := r.Refresh(ctx, name); err != nil {
@@ -310,8 +316,8 @@ func (r *Registry) Rollback(ctx context.Context, name string, number int) (Versi
 	}
 	r.mu.RLock()
 	s := r.names[name]
-	next := len(s.rollbacks) + 1
-	b, err := json.Marshal(rollback{Version: number, Newest: s.newest(), Time: time.Now().UTC()})
+	next := newestKey(s.rollbacks) + 1
+	b, err := json.Marshal(rollback{Version: number, Newest: s.newest(), Traffic: newestKey(s.traffic), Time: time.Now().UTC()})
 	r.mu.RUnlock()
 	if err != nil {
 		return v, err

@@ -18,6 +18,7 @@ import (
 type series struct {
 	versions  map[int]Version
 	rollbacks map[int]rollback
+	traffic   map[int]Traffic
 	deleted   map[int]bool
 	broken    map[int]error // versions whose record cannot be read: never served
 
@@ -28,6 +29,7 @@ type series struct {
 type rollback struct {
 	Version int       `json:"version"`
 	Newest  int       `json:"newest"`
+	Traffic int       `json:"traffic,omitempty"` // the last split that it ends
 	Time    time.Time `json:"time"`
 }
 
@@ -51,12 +53,13 @@ type record struct {
 	n          int
 	version    Version
 	rollback   rollback
+	traffic    Traffic
 	broken     error
 }
 
 // refresh reads the records that are not known yet and takes them in together. The
 // store is read without the lock: whoever resolves a name does not wait for it. Of
-// each name it is listed deleted, rollbacks, versions, in this order (see
+// each name it is listed deleted, rollbacks, traffic, versions, in this order (see
 // [store.Dir.List]): a version that takes another's place was registered before the
 // other was deleted, so it is seen too, and no version comes up that never was current.
 func (r *Registry) refresh(ctx context.Context, under string) error {
@@ -71,6 +74,8 @@ func (r *Registry) refresh(ctx context.Context, under string) error {
 			rec.broken, err = read(ctx, r.store, rec.key(), &rec.version)
 		case "rollbacks":
 			rec.broken, err = read(ctx, r.store, rec.key(), &rec.rollback)
+		case "traffic":
+			rec.broken, err = read(ctx, r.store, rec.key(), &rec.traffic)
 		}
 		if errors.Is(err, store.ErrNotFound) { // deleted since the listing
 			continue
@@ -117,6 +122,8 @@ func (s *series) knows(rec record) (known bool) {
 		_, known = s.versions[rec.n]
 	case "rollbacks":
 		_, known = s.rollbacks[rec.n]
+	case "traffic":
+		_, known = s.traffic[rec.n]
 	case "deleted":
 		known = s.deleted[rec.n]
 	}
@@ -155,6 +162,8 @@ func (r *Registry) learn(news []record) {
 			delete(s.broken, rec.n)
 		case rec.kind == "rollbacks" && rec.broken == nil:
 			s.rollbacks[rec.n] = rec.rollback
+		case rec.kind == "traffic" && rec.broken == nil:
+			s.traffic[rec.n] = rec.traffic
 		case rec.kind == "deleted":
 			s.deleted[rec.n] = true
 		}
@@ -168,7 +177,7 @@ func (r *Registry) learn(news []record) {
 func (r *Registry) series(name string) *series {
 	s, ok := r.names[name]
 	if !ok {
-		s = &series{versions: map[int]Version{}, rollbacks: map[int]rollback{}, deleted: map[int]bool{}, broken: map[int]error{}}
+		s = &series{versions: map[int]Version{}, rollbacks: map[int]rollback{}, traffic: map[int]Traffic{}, deleted: map[int]bool{}, broken: map[int]error{}}
 		r.names[name] = s
 	}
 	return s
@@ -201,7 +210,8 @@ func (s *series) newest() int {
 	return n
 }
 
-// settle finds the version that the bare name means.
+// settle finds the version that the bare name means. One that did not pass its gate is
+// it only after a rollback to it, or when no other is left.
 func (s *series) settle() {
 	s.current = 0
 	live := s.live()
@@ -209,6 +219,12 @@ func (s *series) settle() {
 		return
 	}
 	s.current = live[len(live)-1]
+	for _, n := range slices.Backward(live) {
+		if v := s.versions[n]; !v.held() {
+			s.current = n
+			break
+		}
+	}
 	if len(s.rollbacks) == 0 {
 		return
 	}

@@ -36,6 +36,7 @@ type Version struct {
 	Metrics    map[string]float64 `json:"metrics,omitempty"`
 	Job        string             `json:"job,omitempty"`
 	Source     string             `json:"source,omitempty"`
+	Gate       *Gate              `json:"gate,omitempty"` // nil: it became current unasked
 	Origin     *Origin            `json:"origin,omitempty"`
 	Tenant     string             `json:"tenant,omitempty"` // whose name it is; empty: the default tenant
 	CreatedAt  time.Time          `json:"created_at"`

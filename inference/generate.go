@@ -18,7 +18,8 @@ type GenerateRequest struct {
 	Prompt   string      // the text as the model reads it; or
 	Ask      *prompt.Ask // what a template makes a prompt of
 	Template string      // its name; "": the adapter's or the variant's, else the base's own
-	Truncate bool        // cut a prompt that is too long, rather than refuse it
+	Asker    adapters.Asker
+	Truncate bool // cut a prompt that is too long, rather than refuse it
 	Parameters
 }
 
@@ -78,7 +79,7 @@ func (e *Engine) Generate(ctx context.Context, r GenerateRequest, emit func(text
 	if err := e.Ready(); err != nil {
 		return Generated{}, err
 	}
-	model, variant, release, names, err := e.resolve(ctx, Request{Model: r.Model, Adapters: []string{r.Adapter}, Inputs: make([]Input, 1)})
+	model, variant, release, names, err := e.resolve(ctx, Request{Model: r.Model, Adapters: []string{r.Adapter}, Inputs: make([]Input, 1), Asker: r.Asker})
 	if err != nil {
 		return Generated{}, err
 	}
@@ -91,7 +92,7 @@ func (e *Engine) Generate(ctx context.Context, r GenerateRequest, emit func(text
 	}
 	ctx, leave := context.WithCancel(ctx) // an error below frees the row
 	defer leave()
-	prepared, err := e.adapters(ctx, model, names)
+	prepared, err := e.adapters(ctx, model, names, r.Asker)
 	if err != nil {
 		return Generated{}, err
 	}

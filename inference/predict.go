@@ -24,7 +24,8 @@ type Request struct {
 	Model    string   // a base, an adapter or a variant
 	Adapters []string // one for each input, "" for the bare base; nil: none
 	Inputs   []Input
-	Truncate bool // cut texts that are too long, rather than refuse them
+	Asker    adapters.Asker // who asks, where the traffic of a name is split
+	Truncate bool           // cut texts that are too long, rather than refuse them
 }
 
 // Row is the answer to one input.
@@ -71,7 +72,7 @@ func (e *Engine) Predict(ctx context.Context, r Request) (Answer, error) {
 	}
 	ctx, leave := context.WithCancel(ctx) // what is left of a request that failed is not run
 	defer leave()
-	prepared, err := e.adapters(ctx, model, names)
+	prepared, err := e.adapters(ctx, model, names, r.Asker)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -123,7 +124,7 @@ func (e *Engine) resolve(ctx context.Context, r Request) (*served, *adapters.Ver
 	if s := e.base(r.Model); s != nil {
 		return s, nil, hold, names, nil
 	}
-	v, err := e.Registry.Resolve(ctx, r.Model)
+	v, err := e.Registry.Route(ctx, r.Model, r.Asker)
 	if errors.Is(err, adapters.ErrNotFound) || errors.Is(err, adapters.ErrName) {
 		return nil, nil, nil, nil, fmt.Errorf("%w: %q; bases: %s", ErrUnknownModel, r.Model, e.names())
 	}
@@ -150,7 +151,7 @@ func (e *Engine) resolve(ctx context.Context, r Request) (*served, *adapters.Ver
 }
 
 // adapters prepares the named adapters of a request, each once.
-func (e *Engine) adapters(ctx context.Context, model *served, names []string) (map[string]*Prepared, error) {
+func (e *Engine) adapters(ctx context.Context, model *served, names []string, who adapters.Asker) (map[string]*Prepared, error) {
 	all := map[string]*Prepared{}
 	for i, name := range names {
 		if name == "" {
@@ -162,7 +163,7 @@ func (e *Engine) adapters(ctx context.Context, model *served, names []string) (m
 		if _, ok := all[name]; ok {
 			continue
 		}
-		v, err := e.Registry.Resolve(ctx, name)
+		v, err := e.Registry.Route(ctx, name, who)
 		if err != nil {
 			return nil, err
 		}

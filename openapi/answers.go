@@ -162,6 +162,8 @@ func content(op *openapi3.Operation) {
 		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())
 		ok.Value.Content["text/markdown"] = openapi3.NewMediaType().WithSchemaRef(text("the model card, README.md"))
 		header(ok.Value, "ETag", "the digest of the file")
+	case "getQuarantine":
+		ok.Value.Content = openapi3.Content{"application/x-ndjson": openapi3.NewMediaType().WithSchemaRef(text("JSON lines, each with row, reasons and data"))}
 	case "metrics":
 		ok.Value.Content = openapi3.Content{
 			"text/plain":                   openapi3.NewMediaType().WithSchemaRef(text("")),

@@ -192,8 +192,8 @@ func polymorphic(doc *openapi3.T) error {
 		delete(s.Properties, "tenant") // swag does not see that the request hides the spec's
 	}
 	// What callers send is read strictly.
-	for _, name := range append([]string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "AdapterSource", "CreateKeyRequest",
-		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate"}, openaiRequests...) {
+	for _, name := range append([]string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "TrafficRequest", "CleanRequest", "AdapterSource", "CreateKeyRequest",
+		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate", "Promote"}, openaiRequests...) {
 		s, err := schema(doc, name)
 		if err != nil {
 			return err

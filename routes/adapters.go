@@ -18,6 +18,8 @@ type registry interface {
 	List(context.Context) []adapters.Summary
 	Rollback(ctx context.Context, name string, version int) (adapters.Version, error)
 	Delete(ctx context.Context, name string, version int) error
+	Split(ctx context.Context, name string, t adapters.Traffic) error
+	Splits(name string) (adapters.Traffic, bool)
 	Owns(ctx context.Context, tenant, name string) error
 	OpenFile(ctx context.Context, v adapters.Version, file string) (store.Blob, adapters.File, error)
 }
@@ -47,6 +49,7 @@ type adapterVersion struct {
 	Residency  string                 `json:"residency" example:"device" enums:"device,host,disk"` // where its weights are now
 	Pinned     bool                   `json:"pinned" example:"false"`                              // it stays on the device
 	Metrics    map[string]float64     `json:"metrics" example:"eval_accuracy:0.9"`
+	Gate       *adapters.Gate         `json:"gate,omitempty"` // of a version whose job was to promote it only if it is better
 	Job        string                 `json:"job,omitempty" example:"job_k3v9"`
 	Source     string                 `json:"source,omitempty" example:"upload"`
 	Files      map[string]adapterFile `json:"files"`
@@ -62,7 +65,8 @@ type adapterFile struct {
 // adapterSeries is an adapter: its current version, and the numbers of all.
 type adapterSeries struct {
 	adapterVersion
-	Versions []int `json:"versions" example:"1,2,3"`
+	Versions []int    `json:"versions" example:"1,2,3"`
+	Traffic  *traffic `json:"traffic,omitempty"` // where the requests for the name are split
 } // @name Adapter
 
 func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVersion, error) {
@@ -75,7 +79,7 @@ func (a adapterRoutes) view(ctx context.Context, v adapters.Version) (adapterVer
 		Base: v.Base, BaseDigest: v.BaseDigest, Rank: v.Rank,
 		Targets: list(v.Targets), Labels: list(v.Labels), Template: v.Template, Bytes: v.Bytes,
 		Residency: where.Tier, Pinned: where.Pinned,
-		Metrics: v.Metrics, Job: v.Job, Source: v.Source, CreatedAt: v.CreatedAt,
+		Metrics: v.Metrics, Gate: v.Gate, Job: v.Job, Source: v.Source, CreatedAt: v.CreatedAt,
 		Files: map[string]adapterFile{},
 	}
 	if out.Metrics == nil {
@@ -109,6 +113,9 @@ func (a adapterRoutes) series(ctx context.Context, s adapters.Summary) (adapterS
 				return adapterSeries{}, err
 			}
 		}
+	}
+	if t := a.traffic(s.Name); t.Active {
+		out.Traffic = &t
 	}
 	return out, nil
 }

@@ -25,6 +25,7 @@ type rowStore interface {
 	List(context.Context) ([]datasets.Dataset, error)
 	Preview(ctx context.Context, id string, rows int) ([]datasets.Row, error)
 	Delete(ctx context.Context, id string) error
+	doctor
 }
 
 // rows is the whole of the dataset service, as the two halves of HTTP use it.
@@ -138,15 +139,21 @@ func (in createDatasetRequest) options() (data.Options, error) {
 	default:
 		faults = append(faults, invalid.Field("format", "%q is none of auto, csv, jsonl, json, parquet", brief(in.Format)))
 	}
-	if len(in.Name) > 255 || strings.ContainsFunc(in.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		faults = append(faults, invalid.Field("name", "must be at most 255 bytes with no control characters"))
-	}
+	faults = append(faults, checkLabel("name", in.Name))
 	if in.Columns != "" {
 		if err := json.Unmarshal([]byte(in.Columns), &how.Columns); err != nil {
 			faults = append(faults, invalid.Field("columns", `must be a JSON object from fields to columns, such as {"text": "review", "label": "stars"}`))
 		}
 	}
 	return how, errors.Join(faults...)
+}
+
+// checkLabel refuses what is no name to remember something by.
+func checkLabel(field, name string) error {
+	if len(name) > 255 || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return invalid.Field(field, "must be at most 255 bytes with no control characters")
+	}
+	return nil
 }
 
 // part finds the file in a form. The other fields may come before it.

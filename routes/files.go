@@ -91,6 +91,8 @@ func (f storedFile) write(w http.ResponseWriter, r *http.Request) (err error) {
 	switch {
 	case strings.HasSuffix(f.name, ".json"):
 		h.Set("Content-Type", "application/json")
+	case strings.HasSuffix(f.name, ".jsonl"):
+		h.Set("Content-Type", "application/x-ndjson")
 	case f.made:
 		h.Set("Content-Type", "text/markdown; charset=utf-8")
 	}

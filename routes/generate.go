@@ -38,6 +38,7 @@ type generateRequest struct {
 	ReturnTokens bool       `json:"return_tokens,omitempty" default:"false"` // give the ids of the tokens too
 	Truncate     bool       `json:"truncate,omitempty" default:"false"`      // cut a prompt that is too long for the model, rather than refuse it
 	Header       string     `json:"-" header:"X-Adapter" swaggerignore:"true"`
+	Canary       string     `json:"-" header:"X-Canary-Key" swaggerignore:"true"`
 	Accept       string     `json:"-" header:"Accept" swaggerignore:"true"`
 } // @name GenerateRequest
 
@@ -119,6 +120,7 @@ func (o writing) write(w http.ResponseWriter, r *http.Request) error {
 //	@Accept			json
 //	@Produce		json
 //	@Param			X-Adapter	header		string			false	"adapter to use when the body names none"
+//	@Param			X-Canary-Key	header		string			false	"keeps the caller on one version where the traffic of an adapter is split: a user's id, say"
 //	@Param			request		body		generateRequest	true	"what to write, and how"
 //	@Success		200			{object}	generation
 //	@Failure		default		{object}	Problem
@@ -146,7 +148,7 @@ func (g generate) order(ctx context.Context, in generateRequest) (textOrder, err
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, invalid.Field(field, format, args...))
 	}
-	r := inference.GenerateRequest{Template: in.Template, Truncate: in.Truncate}
+	r := inference.GenerateRequest{Template: in.Template, Truncate: in.Truncate, Asker: askerOf(ctx, in.Canary)}
 	var field string
 	if r.Adapter, field = in.Adapter.or(in.Header); r.Adapter != "" {
 		faults = append(faults, checkRef(field, r.Adapter))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +30,8 @@ type meters struct {
 	perToken  prometheus.Histogram
 	texts     *prometheus.CounterVec
 	uploads   *prometheus.CounterVec
+	versions  *prometheus.HistogramVec
+	splits    func(name string) bool // whether the requests for a name are split
 	top       *ranking
 }
 
@@ -65,14 +68,18 @@ func newMeters(r *prometheus.Registry, jobs jobs, engine engine, hooks hooks) (*
 		uploads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lorikeet_uploads_total", Help: "Datasets and adapters brought in, by kind and outcome."},
 			[]string{"kind", "outcome"}),
+		versions: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "lorikeet_version_request_duration_seconds", Help: "Inference requests answered by an adapter whose traffic is split, by task and version.",
+			Buckets: latencies}, []string{"task", "adapter", "version"}),
 		top: newRanking(50),
 	}
 	m.top.dropped = func(name string) {
 		m.predicted.DeletePartialMatch(prometheus.Labels{"adapter": name})
+		m.versions.DeletePartialMatch(prometheus.Labels{"adapter": name})
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.predicted, m.queued, m.inferred,
-		m.tokens, m.first, m.perToken, m.texts, m.uploads, queueGauges{jobs}, engineGauges{engine}, hookGauges{hooks}} {
+		m.tokens, m.first, m.perToken, m.texts, m.uploads, m.versions, queueGauges{jobs}, engineGauges{engine}, hookGauges{hooks}} {
 		errs = append(errs, r.Register(c))
 	}
 	for _, c := range []prometheus.Collector{
@@ -100,6 +107,13 @@ func (m *meters) prediction(a inference.Answer, used []*adapters.Ref, took time.
 	for name := range names {
 		m.predicted.WithLabelValues("predict", name).Observe(took.Seconds())
 	}
+	seen := map[adapters.Ref]bool{}
+	for _, ref := range used {
+		if ref != nil && !seen[*ref] {
+			seen[*ref] = true
+			m.version("predict", ref, took)
+		}
+	}
 	m.queued.Observe(a.Queue.Seconds())
 	m.inferred.Observe(a.Inference.Seconds())
 	m.tokens.Add(float64(a.InputTokens))
@@ -113,6 +127,7 @@ func (m *meters) generation(g inference.Generated, took time.Duration) {
 	name := "none"
 	if ref := cmp.Or(g.Variant, g.Adapter); ref != nil {
 		name = m.top.label(ref.Name)
+		m.version("generate", ref, took)
 	}
 	m.predicted.WithLabelValues("generate", name).Observe(took.Seconds())
 	m.queued.Observe(g.Queue.Seconds())
@@ -125,6 +140,14 @@ func (m *meters) generation(g inference.Generated, took time.Duration) {
 		m.perToken.Observe(rest.Seconds() / float64(g.OutputTokens-1))
 	}
 	m.texts.WithLabelValues(g.Finish).Inc()
+}
+
+// version counts an answer of a version whose name has its traffic split; of others there
+// would be a series for each version there ever was.
+func (m *meters) version(task string, ref *adapters.Ref, took time.Duration) {
+	if m.splits != nil && m.splits(ref.Name) && m.top.has(ref.Name) {
+		m.versions.WithLabelValues(task, ref.Name, strconv.Itoa(ref.Version)).Observe(took.Seconds())
+	}
 }
 
 // failedText counts one text that was not.

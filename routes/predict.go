@@ -96,6 +96,7 @@ type timings struct {
 //	@Accept			json
 //	@Produce		json
 //	@Param			X-Adapter	header		string			false	"adapter to use when the body names none"
+//	@Param			X-Canary-Key	header		string			false	"keeps the caller on one version where the traffic of an adapter is split: a user's id, say"
 //	@Param			request		body		predictRequest	true	"what to classify, and with what"
 //	@Success		200			{object}	prediction
 //	@Failure		default	{object}	Problem

@@ -23,10 +23,11 @@ type predictRequest struct {
 	Calibrated   bool     `json:"calibrated,omitempty" example:"false"`  // scores that are right as often as they say; refused where an adapter has no calibration
 	AbstainBelow *float64 `json:"abstain_below,omitempty" example:"0.7"` // answer no label where the best score, calibrated if the adapter is, is below this
 
-	TopK     *int   `json:"top_k,omitempty" example:"2"`               // how many of the scores to return; default all
-	Logits   bool   `json:"logits,omitempty" example:"false"`          // return the logits too
-	Truncate *bool  `json:"truncate,omitempty" example:"true"`         // cut what is too long for the model (default), or refuse it
-	Header   string `json:"-" header:"X-Adapter" swaggerignore:"true"` // the adapter, when the body names none
+	TopK     *int   `json:"top_k,omitempty" example:"2"`                  // how many of the scores to return; default all
+	Logits   bool   `json:"logits,omitempty" example:"false"`             // return the logits too
+	Truncate *bool  `json:"truncate,omitempty" example:"true"`            // cut what is too long for the model (default), or refuse it
+	Header   string `json:"-" header:"X-Adapter" swaggerignore:"true"`    // the adapter, when the body names none
+	Canary   string `json:"-" header:"X-Canary-Key" swaggerignore:"true"` // keeps the caller on one version
 } // @name PredictRequest
 
 // choice is an adapter's name, null for the bare base, or nothing said.
@@ -93,6 +94,7 @@ func (p predict) request(ctx context.Context, in predictRequest) (inference.Requ
 		Model:    model,
 		Adapters: names,
 		Inputs:   texts,
+		Asker:    askerOf(ctx, in.Canary),
 		Truncate: in.Truncate == nil || *in.Truncate,
 	}, nil
 }

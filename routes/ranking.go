@@ -57,3 +57,10 @@ func (r *ranking) label(name string) string {
 	}
 	return name
 }
+
+// has reports whether name is its own label. It does not count.
+func (r *ranking) has(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.top[name]
+}

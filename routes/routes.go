@@ -110,6 +110,7 @@ func New(o Options) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
+	m.splits = func(name string) bool { _, splits := o.Adapters.Splits(name); return splits }
 	h := &Handler{
 		limits:  o.Limits.withDefaults(),
 		log:     o.Log,

@@ -75,7 +75,7 @@ func (e *fakeEngine) Predict(ctx context.Context, r inference.Request) (inferenc
 	for i, in := range r.Inputs {
 		row := inference.Row{Logits: []float32{0, float32(len(in.Text))}, Labels: []string{"negative", "positive"}, Problem: arch.SingleLabel, Tokens: 2}
 		if r.Adapters != nil && r.Adapters[i] != "" {
-			v, err := e.registry.Resolve(ctx, r.Adapters[i])
+			v, err := e.registry.Route(ctx, r.Adapters[i], r.Asker)
 			if err != nil {
 				return inference.Answer{}, err
 			}
@@ -396,7 +396,7 @@ func (s *service) documented(method, path string, a answer) {
 		s.Errorf("%s %s answers %d with %q; the document has %v", method, path, a.status, media, slices.Sorted(maps.Keys(r.Value.Content)))
 		return
 	}
-	if strings.HasSuffix(media, "json") {
+	if strings.HasSuffix(media, "json") && media != "application/x-ndjson" {
 		var v any
 		a.into(&v)
 		if err := m.Schema.Value.VisitJSON(v, openapi3.MultiErrors()); err != nil {

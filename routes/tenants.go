@@ -9,6 +9,7 @@ import (
 
 	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
+	"lorikeet/adapters/store"
 	"lorikeet/inference"
 	"lorikeet/tuning"
 	"lorikeet/tuning/data"
@@ -139,6 +140,40 @@ func (o ownRows) Delete(ctx context.Context, id string) error {
 	return o.rows.Delete(ctx, id)
 }
 
+// seen is the error for data sets that are not the caller's; "" is none.
+func (o ownRows) seen(ctx context.Context, ids ...string) error {
+	for _, id := range ids {
+		if id == "" {
+			continue
+		}
+		if _, err := o.Get(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o ownRows) Doctor(ctx context.Context, id, validation string) (datasets.Examination, error) {
+	if err := o.seen(ctx, id, validation); err != nil {
+		return datasets.Examination{}, err
+	}
+	return o.rows.Doctor(ctx, id, validation)
+}
+
+func (o ownRows) Clean(ctx context.Context, id string, how datasets.Cleaning) (datasets.Dataset, bool, error) {
+	if err := o.seen(ctx, id, how.Validation); err != nil {
+		return datasets.Dataset{}, false, err
+	}
+	return o.rows.Clean(ctx, id, how)
+}
+
+func (o ownRows) OpenQuarantine(ctx context.Context, id string) (store.Blob, datasets.Quarantine, error) {
+	if err := o.seen(ctx, id); err != nil {
+		return nil, datasets.Quarantine{}, err
+	}
+	return o.rows.OpenQuarantine(ctx, id)
+}
+
 // Inputs refuses a spec that names another tenant's data set as it does one that names
 // none.
 func (o ownRows) Inputs(ctx context.Context, s tuning.Spec) (datasets.Inputs, error) {
@@ -184,6 +219,13 @@ func (o ownAdapters) Rollback(ctx context.Context, name string, version int) (ad
 		return adapters.Version{}, err
 	}
 	return o.registry.Rollback(ctx, name, version)
+}
+
+func (o ownAdapters) Split(ctx context.Context, name string, t adapters.Traffic) error {
+	if err := o.check(ctx, name); err != nil {
+		return err
+	}
+	return o.registry.Split(ctx, name, t)
 }
 
 func (o ownAdapters) Delete(ctx context.Context, name string, version int) error {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"lorikeet/inference/inferencetest"
@@ -44,6 +46,25 @@ func TestBeyond(t *testing.T) {
 		}
 		if all[0]["score"] == all[1]["score"] {
 			t.Error("two adapters give one score")
+		}
+	})
+	t.Run("traffic is split", func(t *testing.T) {
+		c := client{t, c.url}
+		c.call(200, "POST", "/adapters/mine/traffic", map[string]any{"versions": map[string]int{"1": 1}})
+		if a := c.call(200, "POST", "/predict", map[string]any{"adapter": "mine", "inputs": "good"}); a["adapter"].(map[string]any)["version"] != 1.0 {
+			t.Errorf("%v", a)
+		}
+	})
+	t.Run("a data set is examined, cleaned and tuned on", func(t *testing.T) {
+		c := client{t, c.url}
+		set := c.upload(201, "/datasets", nil, map[string][]byte{"file": []byte("text,label\n" + strings.Repeat("so good,positive\n", 3) + "so bad,negative\nvery good,positive\nvery bad,negative\n")})
+		if e := c.call(200, "GET", fmt.Sprint("/datasets/", set["id"], "/doctor"), nil); e["sound_rows"] != 4.0 {
+			t.Errorf("examined, it is %v", e)
+		}
+		clean := c.call(201, "POST", fmt.Sprint("/datasets/", set["id"], "/clean"), map[string]any{})
+		plan := c.call(200, "POST", "/tune/lora?dry_run=true", map[string]any{"model": "tiny", "name": "clean", "dataset": map[string]any{"id": clean["id"]}})
+		if plan["rows"] != 4.0 || plan["truncated_percent"] != 0.0 {
+			t.Errorf("the plan is %v", plan)
 		}
 	})
 }

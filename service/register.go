@@ -4,6 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -24,7 +28,7 @@ func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, 
 	}
 	v := adapters.Version{Ref: adapters.Ref{Name: f.Job.Name}, Kind: adapters.KindAdapter, Base: f.Job.Model,
 		Files: map[string]adapters.File{}, Labels: f.Labels, Template: f.Template, Metrics: f.Metrics, Job: f.Job.ID, Source: "job:" + f.Job.ID,
-		Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}
+		Gate: f.Gate, Tenant: f.Job.Spec.Tenant, CreatedAt: time.Now()}
 	for name, file := range f.Files {
 		v.Files[name] = adapters.File{Digest: file.Digest, Size: file.Size}
 	}
@@ -55,7 +59,11 @@ func (p *parts) register(ctx context.Context, f queue.Finished) (tuning.Result, 
 		return tuning.Result{}, err
 	}
 	p.log.Info("audit", "key", "", "tenant", cmp.Or(v.Tenant, access.DefaultTenant), "action", "register", "object", v.String(), "result", "ok", "kind", v.Kind, "job", f.Job.ID)
-	return tuning.Result{Adapter: v.String(), Digest: v.Digest, Kind: v.Kind}, nil
+	r := tuning.Result{Adapter: v.String(), Digest: v.Digest, Kind: v.Kind}
+	if v.Gate != nil {
+		r.Promoted, r.Reason = &v.Gate.Promoted, v.Gate.Reason
+	}
+	return r, nil
 }
 
 // training is how the job taught, for the version's passport.
@@ -82,3 +90,40 @@ func raw(v any) json.RawMessage {
 
 // software is what a passport says made a version.
 func software() string { return "lorikeet " + version() }
+
+// bring fetches the version that a job with a gate is compared with.
+func (p *parts) bring(ctx context.Context, t *tuning.Task) error {
+	if t.Spec.Promote == nil {
+		return nil
+	}
+	if err := p.registry.Refresh(ctx); err != nil {
+		return err
+	}
+	v, err := p.registry.Resolve(ctx, t.Spec.Name)
+	if errors.Is(err, adapters.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c := &tuning.Current{Dir: filepath.Join(t.Dir, "current"), Version: v.Version, Template: v.Template}
+	if err := os.Mkdir(c.Dir, 0o700); err != nil {
+		return err
+	}
+	for name, f := range v.Files {
+		if err := p.fetch(ctx, f.Digest, filepath.Join(c.Dir, filepath.Base(name))); err != nil {
+			return fmt.Errorf("%s: %s: %w", v, name, err)
+		}
+	}
+	t.Current = c
+	return nil
+}
+
+func (p *parts) fetch(ctx context.Context, digest, path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the attempt's own folder
+	if err != nil {
+		return err
+	}
+	_, err = p.store.Fetch(ctx, digest, f)
+	return errors.Join(err, f.Close())
+}

@@ -260,6 +260,14 @@ func TestTheWholeJob(t *testing.T) {
 		taught["hyperparameters"].(map[string]any)["learning_rate"] != 0.02 || p["metrics"].(map[string]any)["eval_samples"] != plan["validation_rows"] {
 		t.Errorf("the passport is %v", p)
 	}
+	spec["hyperparameters"], spec["promote"] = map[string]any{"max_steps": 1, "learning_rate": 1e-9}, map[string]any{"if": "eval_accuracy"}
+	poor := c.finish(c.call(202, "POST", "/tune/lora", spec)["id"].(string))
+	if r := poor["result"].(map[string]any); r["adapter"] != "reviews@2" || r["promoted"] != false || !strings.Contains(r["reason"].(string), "reviews@1") {
+		t.Errorf("a job that made nothing better ends as %v", poor)
+	}
+	if now := c.call(200, "GET", "/adapters/reviews", nil); now["version"] != 1.0 || c.call(200, "GET", "/adapters/reviews/versions/2", nil)["gate"] == nil {
+		t.Errorf("current is %v", now)
+	}
 	full := map[string]any{"model": "tiny", "name": "whole", "dataset": spec["dataset"],
 		"hyperparameters": map[string]any{"epochs": 8, "learning_rate": 0.003, "batch_size": 8, "dropout": 0}}
 	job = c.finish(c.call(202, "POST", "/tune/full", full)["id"].(string))
@@ -286,8 +294,8 @@ func TestTheWholeJob(t *testing.T) {
 	if a := c.call(200, "POST", "/predict", map[string]any{"model": "reviews", "inputs": texts}); label(t, a, 1) != "negative" {
 		t.Errorf("after a restart it answers %v", a["results"])
 	}
-	if jobs := c.call(200, "GET", "/tune/jobs", nil)["data"].([]any); len(jobs) != 2 {
-		t.Errorf("after a restart there are %d jobs, want 2", len(jobs))
+	if jobs := c.call(200, "GET", "/tune/jobs", nil)["data"].([]any); len(jobs) != 3 {
+		t.Errorf("after a restart there are %d jobs, want 3", len(jobs))
 	}
 }
 

@@ -66,7 +66,7 @@ func (p *parts) work(ctx context.Context, c *config, backend string) error {
 	if p.traces != nil {
 		attempts = tracedTrainer(p.traces.Tracer(scopeName), attempts)
 	}
-	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers,
+	w, err := queue.NewWorker(p.queue, queue.WorkerOptions{Trainer: attempts, Prepare: p.bring, Class: c.class, Dir: filepath.Join(c.data, "work"), Slots: c.workers,
 		Jobs: c.jobs, Idle: c.idle})
 	if err != nil {
 		return err

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"time"
+
+	"lorikeet/adapters"
 )
 
 // Kind of fine-tune; the last element of the path /tune/{kind}.
@@ -39,6 +41,7 @@ type Spec struct {
 	LoRA            *LoRAOptions     `json:"lora,omitempty"`
 	EarlyStopping   *EarlyStopping   `json:"early_stopping,omitempty"`
 	Evaluate        *Evaluate        `json:"evaluate,omitempty"`
+	Promote         *Promote         `json:"promote,omitempty"`
 	CheckpointEvery int              `json:"checkpoint_every_steps,omitempty"`
 	IdempotencyKey  string           `json:"idempotency_key,omitempty"`
 	Priority        int              `json:"priority,omitempty"`
@@ -92,6 +95,15 @@ type Evaluate struct {
 	GenerateRows *int `json:"generate_rows,omitempty"`
 }
 
+// Promote is a gate: what the job makes becomes the current version of its name only if
+// it is better, on the rows held back, than what is current, or than the base. Otherwise
+// the job succeeds all the same, and the version is there under its number.
+type Promote struct {
+	If       string  `json:"if" example:"eval_accuracy"`                            // the metric
+	MinDelta float64 `json:"min_delta,omitempty" example:"0"`                       // it must be better by more than this
+	Than     string  `json:"than,omitempty" example:"current" enums:"current,base"` // default current
+}
+
 // Status of a job.
 type Status string
 
@@ -143,6 +155,9 @@ type Result struct {
 	Adapter string `json:"adapter"`
 	Digest  string `json:"digest"`
 	Kind    string `json:"kind"` // adapter | variant
+	// Of a job with a gate: whether the version became current, and why, or why not.
+	Promoted *bool  `json:"promoted,omitempty" example:"false"`
+	Reason   string `json:"reason,omitempty" example:"eval_accuracy is 0.91; imdb@3 has 0.93 on the same rows"`
 }
 
 // JobError says why a job failed and what to do about it.
@@ -184,15 +199,24 @@ type EvalData struct {
 // Task is what one attempt at a job gets to work with. All paths are local files
 // that belong to the attempt.
 type Task struct {
-	Job        string    `json:"job"`
-	Attempt    int       `json:"attempt"`
-	Spec       Spec      `json:"spec"`
-	Train      string    `json:"train"`                // JSON lines, canonical rows (see tuning/data)
-	Validation string    `json:"validation,omitempty"` // the same; empty: none
-	Resume     string    `json:"resume,omitempty"`     // folder of checkpoint files; empty: from the start
-	Dir        string    `json:"dir"`                  // scratch folder
-	CreatedAt  time.Time `json:"created_at,omitzero"`  // of the job
-	Trace      Trace     `json:"trace,omitempty"`      // of the request that submitted it
+	Job        string `json:"job"`
+	Attempt    int    `json:"attempt"`
+	Spec       Spec   `json:"spec"`
+	Train      string `json:"train"`                // JSON lines, canonical rows (see tuning/data)
+	Validation string `json:"validation,omitempty"` // the same; empty: none
+	Resume     string `json:"resume,omitempty"`     // folder of checkpoint files; empty: from the start
+	// Current is the version that a job with a gate is compared with; nil: none.
+	Current   *Current  `json:"current,omitempty"`
+	Dir       string    `json:"dir"`                 // scratch folder
+	CreatedAt time.Time `json:"created_at,omitzero"` // of the job
+	Trace     Trace     `json:"trace,omitempty"`     // of the request that submitted it
+}
+
+// Current is a version of a job's name on this machine.
+type Current struct {
+	Dir      string `json:"dir"` // its files
+	Version  int    `json:"version"`
+	Template string `json:"template,omitempty"`
 }
 
 // Reporter is how an attempt tells its worker what happens. The worker's
@@ -217,6 +241,7 @@ type Outcome struct {
 	Labels   []string           `json:"labels,omitempty"`
 	Template string             `json:"template,omitempty"` // what made the prompts of the rows
 	Steps    int                `json:"steps"`
+	Gate     *adapters.Gate     `json:"gate,omitempty"` // of a job with Promote
 }
 
 // Trainer makes one attempt. It returns ErrStopped after Stop, ctx's error when ctx

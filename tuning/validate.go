@@ -58,6 +58,11 @@ func (s Spec) WithDefaults() Spec {
 		e.Metric = "eval_loss"
 		s.EarlyStopping = &e
 	}
+	if s.Promote != nil && s.Promote.Than == "" {
+		p := *s.Promote
+		p.Than = adapters.ThanCurrent
+		s.Promote = &p
+	}
 	return s
 }
 
@@ -110,6 +115,20 @@ func (s Spec) Validate() error {
 		}
 		if !strings.HasPrefix(e.Metric, "eval_") {
 			bad("early_stopping.metric", "%q is not a metric: they begin with eval_, for example eval_loss or eval_accuracy", e.Metric)
+		}
+	}
+	if p := s.Promote; p != nil {
+		if s.Validation == nil {
+			bad("promote", "needs validation rows: give validation, for example {\"split\":0.1}")
+		}
+		if !strings.HasPrefix(p.If, "eval_") {
+			bad("promote.if", "%q is not a metric: they begin with eval_, for example eval_accuracy or eval_loss", p.If)
+		}
+		if p.Than != adapters.ThanCurrent && p.Than != adapters.ThanBase {
+			bad("promote.than", "%q is neither current nor base", p.Than)
+		}
+		if !(p.MinDelta >= -1e6 && p.MinDelta <= 1e6) {
+			bad("promote.min_delta", "must be between -1e6 and 1e6, is %v", p.MinDelta)
 		}
 	}
 	if e := s.Evaluate; e != nil && e.EverySteps < 0 {

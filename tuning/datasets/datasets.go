@@ -69,7 +69,9 @@ type Dataset struct {
 	data.Report
 	CreatedAt time.Time `json:"created_at"`
 	// Canonical is the digest of the blob that holds the rows as canonical JSON lines.
-	Canonical string `json:"canonical_digest" example:"sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"`
+	Canonical   string      `json:"canonical_digest" example:"sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"`
+	CleanedFrom string      `json:"cleaned_from,omitempty" example:"ds_9f86d081884c7d659a2f"` // the data set whose sound rows these are
+	Quarantine  *Quarantine `json:"quarantine,omitempty"`                                     // the rows that were left out
 } // @name Dataset
 
 // Row is one canonical row; see package data.
@@ -110,9 +112,11 @@ func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, how
 	d.Canonical, d.Bytes, d.Name = canonical, in.n, how.Name
 	d.Tenant = tenant
 	d.ID = identify(d.Tenant, d.Digest, d.Canonical)
-	d.CreatedAt = time.Now().UTC().Truncate(time.Millisecond)
+	d.CreatedAt = now()
 	return s.record(ctx, d)
 }
+
+func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
 // identify names a data set after what came in and what was read out of it: the same
 // bytes read in another way (format=…, columns=…) are another data set, and so are another tenant's.
@@ -255,6 +259,9 @@ func (s *Service) Digests(ctx context.Context) (map[string]bool, error) {
 	for _, d := range all {
 		used[d.Canonical] = true
 		used[d.Digest] = true // of the upload, where it was kept
+		if d.Quarantine != nil {
+			used[d.Quarantine.Digest] = true
+		}
 	}
 	return used, nil
 }

@@ -227,7 +227,7 @@ func (a *attempt) succeed(ctx context.Context, outcome tuning.Outcome) error {
 	progress := a.report.progress()
 	won, err := a.q.decide(ctx, s, finalRecord{
 		Status: tuning.Succeeded, Attempt: a.n, By: a.w.id,
-		Files: files, Metrics: outcome.Metrics, Labels: outcome.Labels, Template: outcome.Template, Steps: outcome.Steps, Progress: progress,
+		Files: files, Metrics: outcome.Metrics, Labels: outcome.Labels, Template: outcome.Template, Steps: outcome.Steps, Gate: outcome.Gate, Progress: progress,
 	})
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/tuning"
@@ -23,7 +24,8 @@ type Finished struct {
 	Labels   []string
 	Template string // what made the prompts it was taught
 	Steps    int
-	Trace    tuning.Trace // of the request that submitted it
+	Trace    tuning.Trace   // of the request that submitted it
+	Gate     *adapters.Gate // whether it is to become current; nil: it is
 }
 
 // decide writes the job's final record, unless another writer was first, and reports
@@ -74,7 +76,7 @@ func (q *Queue) register(ctx context.Context, s *state) error {
 	if q.o.Register != nil {
 		res, err := q.o.Register(ctx, Finished{
 			Job: s.job(), Inputs: s.spec.Inputs, Files: s.final.Files,
-			Metrics: s.final.Metrics, Labels: s.final.Labels, Template: s.final.Template, Steps: s.final.Steps, Trace: s.spec.Trace,
+			Metrics: s.final.Metrics, Labels: s.final.Labels, Template: s.final.Template, Steps: s.final.Steps, Trace: s.spec.Trace, Gate: s.final.Gate,
 		})
 		switch {
 		case err == nil:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"lorikeet/adapters"
 	"lorikeet/tuning"
 )
 
@@ -137,6 +138,7 @@ type finalRecord struct {
 	Labels   []string           `json:"labels,omitempty"`
 	Template string             `json:"template,omitempty"`
 	Steps    int                `json:"steps,omitempty"`
+	Gate     *adapters.Gate     `json:"gate,omitempty"`
 	Progress *tuning.Progress   `json:"progress,omitempty"`
 	History  string             `json:"history,omitempty"` // digest of all events, gzipped JSON lines
 	At       time.Time          `json:"at"`

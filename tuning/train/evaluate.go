@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"lorikeet/adapters"
 	"lorikeet/adapters/invalid"
 	"lorikeet/inference/arch"
 	"lorikeet/tuning"
@@ -151,6 +152,18 @@ func (a *attempt) measured() error {
 			errs = append(errs, invalid.Field("early_stopping.metric", "%q is not measured here; known: loss, %s, each after eval_", e.Metric, strings.Join(names(known), ", ")))
 		} else if !a.wanted(m) {
 			errs = append(errs, invalid.Field("early_stopping.metric", "%q is not among evaluate.metrics", e.Metric))
+		}
+	}
+	if p := a.spec.Promote; p != nil {
+		if m := strings.TrimPrefix(p.If, "eval_"); m != "loss" {
+			if _, ok := known[m]; !ok {
+				errs = append(errs, invalid.Field("promote.if", "%q is not measured here; known: loss, %s, each after eval_", p.If, strings.Join(names(known), ", ")))
+			} else if !a.wanted(m) {
+				errs = append(errs, invalid.Field("promote.if", "%q is not among evaluate.metrics", p.If))
+			}
+		}
+		if p.Than == adapters.ThanBase && !a.base.Generates() && !sameHead(a.base.Facts(), a.target) {
+			errs = append(errs, invalid.Field("promote.than", "base %q has no head for these labels to compare with; compare with current", a.spec.Model))
 		}
 	}
 	return errors.Join(errs...)

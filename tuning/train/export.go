@@ -41,12 +41,21 @@ func (a *attempt) finish(ctx context.Context) (tuning.Outcome, error) {
 	if err != nil {
 		return out, err
 	}
-	if out.Files, err = a.recipe.export(a); err != nil || calibration == nil {
+	if out.Files, err = a.recipe.export(a); err != nil {
 		return out, err
 	}
-	path := a.path(adapters.CalibrationFile)
-	out.Files[adapters.CalibrationFile] = path
-	return out, os.WriteFile(path, calibration.Marshal(), 0o600)
+	if calibration != nil {
+		path := a.path(adapters.CalibrationFile)
+		out.Files[adapters.CalibrationFile] = path
+		if err := os.WriteFile(path, calibration.Marshal(), 0o600); err != nil {
+			return out, err
+		}
+	}
+	if err := a.smoke(out.Files); err != nil {
+		return out, err
+	}
+	out.Gate, err = a.gate(ctx, scores, out.Metrics)
+	return out, err
 }
 
 // exportAdapter writes the folder that PEFT reads.

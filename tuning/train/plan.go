@@ -3,7 +3,6 @@ package train
 import (
 	"errors"
 	"fmt"
-	"strings"
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/inference"
@@ -15,8 +14,11 @@ import (
 type Plan struct {
 	Rows           int      `json:"rows"`
 	ValidationRows int      `json:"validation_rows"`
-	Tokens         int64    `json:"tokens"` // of the training rows, once
+	Tokens         int64    `json:"tokens"`         // of the training rows, once
+	TrainedTokens  int64    `json:"trained_tokens"` // of all steps together
+	Lengths        Lengths  `json:"lengths"`
 	TruncatedRows  int      `json:"truncated_rows"`
+	Truncated      float64  `json:"truncated_percent"`
 	Steps          int      `json:"steps"`
 	StepsPerEpoch  int      `json:"steps_per_epoch"`
 	Labels         []string `json:"labels,omitempty"`
@@ -25,6 +27,13 @@ type Plan struct {
 	Seconds        float64  `json:"estimated_seconds"`
 	MemoryBytes    int64    `json:"estimated_memory_bytes"`
 	Warnings       []string `json:"warnings,omitempty"`
+}
+
+// Lengths are how long the training rows are, in tokens, as far as they are read.
+type Lengths struct {
+	Median int `json:"median"`
+	P95    int `json:"p95"` // 95 of 100 rows have no more
+	Max    int `json:"max"`
 }
 
 // Limits of the server that a plan is checked against.
@@ -81,6 +90,7 @@ func newPlan(base *inference.Base, spec tuning.Spec, rows, held []data.Row, limi
 			p.TruncatedRows++
 		}
 	}
+	p.measure(a)
 	p.Trainable = a.trainable()
 	p.estimate(a, limits)
 	p.warn(a)
@@ -173,31 +183,6 @@ func (a *attempt) longest() int {
 		return a.maxLength() + a.maxTarget()
 	}
 	return a.maxLength()
-}
-
-func (p *Plan) warn(a *attempt) {
-	add := func(format string, args ...any) { p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...)) }
-	if len(a.train) > p.Rows {
-		add("the %d conversations have %d answers: each is an example of its own", p.Rows, len(a.train))
-	}
-	switch {
-	case p.TruncatedRows > 0 && a.base.Seq2Seq != nil:
-		add("%d of %d examples are longer than max_length %d or max_target_length %d and are cut", p.TruncatedRows, len(a.train), a.maxLength(), a.maxTarget())
-	case p.TruncatedRows > 0:
-		add("%d of %d rows are longer than max_length %d and are cut", p.TruncatedRows, p.Rows, a.maxLength())
-	}
-	if n := *a.spec.Hyperparameters.MaxLength; n > a.maxLength() {
-		add("max_length %d is more than the base takes: %d is used", n, a.maxLength())
-	}
-	if rate := *a.spec.Hyperparameters.LearningRate; !a.recipe.lora && rate > 5e-4 {
-		add("learning_rate %g is high for a full fine-tune; 2e-5 to 1e-4 is usual", rate)
-	}
-	if !a.base.Generates() && p.Rows < 10*max(2, len(p.Labels)) { // data warns of few rows of the other kinds
-		add("%d rows for the labels %s are few", p.Rows, strings.Join(p.Labels, ", "))
-	}
-	if len(a.held) == 0 {
-		add("there are no validation rows: nothing will be measured; give validation, for example {\"split\":0.1}")
-	}
 }
 
 var _ tuning.Trainer = (*Trainer)(nil).Train

@@ -97,9 +97,11 @@ type progress struct {
 	Stopped    bool               `json:"stopped,omitempty"`
 }
 
+// close frees the device's memory; it may be called again.
 func (a *attempt) close() {
 	if a.loop != nil {
 		a.loop.close()
+		a.loop = nil
 	}
 }
 
