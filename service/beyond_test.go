@@ -49,14 +49,14 @@ func TestBeyond(t *testing.T) {
 		}
 	})
 	t.Run("traffic is split", func(t *testing.T) {
-		c := client{t, c.url}
+		c := client{t: t, url: c.url, http: c.http}
 		c.call(200, "POST", "/adapters/mine/traffic", map[string]any{"versions": map[string]int{"1": 1}})
 		if a := c.call(200, "POST", "/predict", map[string]any{"adapter": "mine", "inputs": "good"}); a["adapter"].(map[string]any)["version"] != 1.0 {
 			t.Errorf("%v", a)
 		}
 	})
 	t.Run("a data set is examined, cleaned and tuned on", func(t *testing.T) {
-		c := client{t, c.url}
+		c := client{t: t, url: c.url, http: c.http}
 		set := c.upload(201, "/datasets", nil, map[string][]byte{"file": []byte("text,label\n" + strings.Repeat("so good,positive\n", 3) + "so bad,negative\nvery good,positive\nvery bad,negative\n")})
 		if e := c.call(200, "GET", fmt.Sprint("/datasets/", set["id"], "/doctor"), nil); e["sound_rows"] != 4.0 {
 			t.Errorf("examined, it is %v", e)

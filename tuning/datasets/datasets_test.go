@@ -211,7 +211,7 @@ func TestGetListPreviewDelete(t *testing.T) {
 		t.Errorf("%v, %v", rows, err)
 	}
 	used, err := s.Digests(t.Context())
-	if err != nil || len(used) != 3 || !used[d.Canonical] {
+	if err != nil || len(used) != 6 || !used[d.Canonical] || !used[d.Digest] {
 		t.Errorf("%v, %v", used, err)
 	}
 	if err := s.Delete(t.Context(), ids[0]); err != nil {
