@@ -66,7 +66,10 @@ func attack(ctx context.Context, t vegeta.Targeter, l *ledger, rate, clients int
 	begin := time.Now()
 	for range a.Attack(t, vegeta.Rate{Freq: rate, Per: time.Second}, duration, "soak") {
 	} // the ledger has seen it
-	return l.tally(min(duration, time.Since(begin)))
+	if took := time.Since(begin); rate == 0 || took < duration {
+		return l.tally(took)
+	}
+	return l.tally(duration)
 }
 
 // sample is a look at the service.

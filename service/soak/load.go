@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -133,7 +134,7 @@ func (s *site) load(ctx context.Context, o loadOptions, r *load) error {
 	if err != nil {
 		return err
 	}
-	rate := max(1, int(o.times*float64(r.Capacity.Answered)/r.Capacity.Seconds))
+	rate := max(1, int(math.Ceil(o.times*float64(r.Capacity.Answered)/r.Capacity.Seconds)))
 	s.c.say("%d requests a second for %v", rate, o.duration)
 	l = newLedger(4096)
 	watching, over := context.WithCancel(ctx)
@@ -157,7 +158,8 @@ func (s *site) load(ctx context.Context, o loadOptions, r *load) error {
 
 // judge says what was wrong under load.
 func (r *load) judge(o loadOptions, l *ledger) {
-	r.Bound = milliseconds(2*o.maxWait + time.Second)
+	// A text waits for its turn, then for the batch under way, and for its own.
+	r.Bound = milliseconds(o.maxWait) + 2*r.Capacity.Latency.Max + 500
 	switch t := r.Load; {
 	case t.Dropped+t.Strange+t.Nobody > 0:
 		r.violation("under load %v", t)
