@@ -76,8 +76,13 @@ func (h *Handler) admit(o operation, w http.ResponseWriter, r *http.Request) (do
 	}
 	v.caller = caller{key: key, all: key.Scope.Allows(access.Admin)}
 	v.attrs = append(v.attrs, v.caller.attrs()...)
-	if done, err = h.limiter.Begin(key.ID, o.long, w.Header()); err != nil {
+	if v.use, err = h.limiter.Begin(key.ID, w.Header()); err != nil {
 		return nil, err
+	}
+	done = v.use.Done
+	v.valid = func(ctx context.Context) error {
+		_, err := h.access.Keys.Check(ctx, token)
+		return err
 	}
 	if !key.Scope.Allows(access.Scope(o.scope)) {
 		done()

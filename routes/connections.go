@@ -72,7 +72,10 @@ func (l *limitListener) lastCall() error {
 		return l.Close()
 	}
 	l.end()
-	return d.SetDeadline(time.Now()) // an Accept that waits returns, and looks once more
+	if err := d.SetDeadline(time.Now()); err != nil { // an Accept that waits returns, and looks once more
+		return errors.Join(err, l.Close())
+	}
+	return nil
 }
 
 // extended reports whether more connections wait, and lets Accept take one. Without

@@ -212,10 +212,7 @@ func (g generate) order(ctx context.Context, in generateRequest) (textOrder, err
 func (t *textOrder) ask(ctx context.Context, emit func(string) error) (inference.Generated, error) {
 	start := time.Now()
 	answer, err := t.by.engine.Generate(ctx, t.request, emit)
-	if errors.Is(err, context.Canceled) && context.Cause(ctx) == errDraining {
-		err = errDraining
-	}
-	if err != nil {
+	if err = endedBy(ctx, err); err != nil {
 		t.by.metrics.failedText(err)
 		return answer, err
 	}

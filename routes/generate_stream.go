@@ -27,7 +27,12 @@ const done = "data: [DONE]\n\n"
 // write answers with the text as it comes. The engine calls back on this goroutine: a
 // caller who reads slowly holds up nobody else, and the text of one who has left ends.
 func (t *textOrder) write(w http.ResponseWriter, r *http.Request) error {
-	ctx, stop := until(r.Context(), t.by.closing)
+	staying, leave, err := stay(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, stop := until(staying, t.by.closing)
 	defer stop()
 	out := newEventWriter(w)
 	halt := out.beat(t.by.heartbeat, stop)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -86,8 +85,14 @@ func (o operation) serve(h *Handler, c *gin.Context) {
 	defer done()
 	ctx := c.Request.Context()
 	if o.long {
+		staying, leave, err := stay(ctx)
+		if err != nil {
+			h.fail(c.Writer, c.Request, err)
+			return
+		}
+		defer leave()
 		var stop context.CancelFunc
-		ctx, stop = until(ctx, h.drained)
+		ctx, stop = until(staying, h.drained)
 		defer stop()
 	}
 	r := &incoming{Request: c.Request.WithContext(ctx), path: c.Param, limits: o.limits(h.limits), writer: c.Writer}
@@ -100,10 +105,7 @@ func (o operation) serve(h *Handler, c *gin.Context) {
 		err = encode(c.Writer, r.Request, o.status, out)
 	}
 	if err != nil {
-		if errors.Is(err, context.Canceled) && context.Cause(ctx) == errDraining {
-			err = errDraining
-		}
-		h.fail(c.Writer, c.Request, err)
+		h.fail(c.Writer, c.Request, endedBy(ctx, err))
 	}
 }
 

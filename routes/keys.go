@@ -99,7 +99,7 @@ type keyRequest struct {
 // revoke ends a key.
 //
 //	@Summary		Revoke a key
-//	@Description	Makes a key open nothing any more: here at once, in other replicas within a second. What is being answered ends well. It stays in the list.
+//	@Description	Makes a key open nothing any more: here at once, in other replicas within a second. Its streams and waits end then; what else is being answered ends well. It stays in the list.
 //	@ID				revokeKey
 //	@Tags			keys
 //	@Param			id	path	string	true	"the key"

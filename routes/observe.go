@@ -9,9 +9,12 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
+
+	"lorikeet/routes/access"
 )
 
 // visit is one HTTP request as the log and the metrics see it. It is also the
@@ -26,8 +29,11 @@ type visit struct {
 	err     error
 	attrs   []slog.Attr
 	began   time.Time
-	caller  caller            // who asks, once that is known
-	trace   trace.SpanContext // zero: nothing is traced
+	caller  caller                      // who asks, once that is known
+	use     *access.Use                 // of the caller's key; nil: none was needed
+	last    *atomic.Bool                // the service stops: no request comes after this one
+	valid   func(context.Context) error // whether the key still is
+	trace   trace.SpanContext           // zero: nothing is traced
 }
 
 type visitKey struct{}
@@ -57,6 +63,9 @@ func (v *visit) WriteHeader(status int) {
 	}
 	if status >= http.StatusOK {
 		v.written, v.status = true, status
+	}
+	if v.last != nil && v.last.Load() {
+		v.Header().Set("Connection", "close") // the next request is for another replica
 	}
 	v.patience()
 	v.ResponseWriter.WriteHeader(status)
@@ -92,7 +101,7 @@ func (v *visit) Flush() {
 // place in the metrics, and turns a panic into a 500.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	v := &visit{ResponseWriter: w, id: requestID(r.Header.Get("X-Request-Id")), began: start}
+	v := &visit{ResponseWriter: w, id: requestID(r.Header.Get("X-Request-Id")), began: start, last: &h.draining}
 	r = r.WithContext(context.WithValue(r.Context(), visitKey{}, v))
 	h.metrics.inFlight.Inc()
 	defer func() {
@@ -104,9 +113,6 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head := v.Header()
 	head.Set("X-Request-Id", v.id)
 	secure(head)
-	if h.draining.Load() {
-		head.Set("Connection", "close") // the next request is for another replica
-	}
 	if h.access.Local && !h.access.Required && !fromHere(r.Host) {
 		h.fail(v, r, fmt.Errorf("%w: %s", errHost, brief(r.Host)))
 		return

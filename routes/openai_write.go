@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -112,9 +111,7 @@ func (o *completionOrder) write(ctx context.Context, emit func(delta) error) (ch
 	} else {
 		choices, used, err = o.generate(ctx, emit)
 	}
-	if errors.Is(err, context.Canceled) && context.Cause(ctx) == errDraining {
-		err = errDraining
-	}
+	err = endedBy(ctx, err)
 	used.Total = used.Prompt + used.Completion
 	note(ctx, slog.String("model", o.model.name()), slog.Int("choices", len(choices)), slog.Int("tokens", used.Prompt), slog.Int("output_tokens", used.Completion))
 	return choices, used, o.blamed(err)
@@ -236,7 +233,12 @@ func (o *completionOrder) blamed(err error) error {
 
 // stream answers with the texts as they come.
 func (o *completionOrder) stream(w http.ResponseWriter, r *http.Request) error {
-	ctx, stop := until(r.Context(), o.closing)
+	staying, leave, err := stay(r.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
+	ctx, stop := until(staying, o.closing)
 	defer stop()
 	out := newEventWriter(w)
 	halt := out.beat(o.heartbeat, stop)

@@ -70,6 +70,10 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 	last := time.AfterFunc(patience-min(patience/2, 2*time.Second), h.hurry)
 	defer last.Stop()
 	err := limited.lastCall()
+	select {
+	case <-limited.closed: // by who takes connections: all that waited are taken
+	case <-grace.Done():
+	}
 	for open.quieted() > 0 && time.Since(begin) < linger && grace.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}

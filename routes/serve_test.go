@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -287,5 +289,106 @@ func TestHandlersAreFunctions(t *testing.T) {
 	out, err := predict{engine: s.engine, limits: Limits{Inputs: 1}}.run(t.Context(), predictRequest{Model: "bert", Inputs: inputs{{Text: "a"}}})
 	if err != nil || len(out.Results) != 1 {
 		t.Errorf("%+v, %v", out, err)
+	}
+}
+
+// A client that keeps its connection is told to come on another, and is answered first.
+func TestDrainOfAKeptConnection(t *testing.T) {
+	s := serve(t, Serving{}, nil)
+	c := s.dial("GET /livez HTTP/1.1\nHost: x\n\n")
+	in := bufio.NewReader(c)
+	answer := func() *http.Response {
+		r, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r := answer(); r.StatusCode != 200 || r.Close {
+		t.Fatalf("%s, close %v", r.Status, r.Close)
+	}
+	s.stop()
+	<-s.handler.drained.Done()
+	if _, err := io.WriteString(c, strings.ReplaceAll(predictHead, "\n", "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if r := answer(); r.StatusCode != 200 || !r.Close {
+		t.Errorf("%s, close %v", r.Status, r.Close)
+	}
+	if err := <-s.done; err != nil {
+		t.Errorf("drained with %v", err)
+	}
+}
+
+// A caller whose connection the service has not taken yet has sent its request all the
+// same.
+func TestDrainOfConnectionsThatWait(t *testing.T) {
+	var e *slowEngine
+	s := serve(t, Serving{Grace: 20 * time.Second, Connections: 1}, func(o *Options) { e = slow(o) })
+	first := s.dial(predictHead)
+	<-e.begun
+	var waiting []net.Conn
+	for range 5 {
+		waiting = append(waiting, s.dial(predictHead))
+	}
+	s.stop()
+	<-s.handler.drained.Done()
+	close(e.go_)
+	for i, c := range append(waiting, first) {
+		if r, body := read(t, c); r.StatusCode != 200 || !r.Close {
+			t.Errorf("connection %d: %d %s", i, r.StatusCode, body)
+		}
+	}
+	if err := <-s.done; err != nil {
+		t.Errorf("drained with %v", err)
+	}
+}
+
+// Callers that come all the time, each on a connection of its own or on one that is
+// kept, are answered or find no one there; nothing is cut off.
+func TestDrainUnderLoad(t *testing.T) {
+	for name, kept := range map[string]bool{"on new connections": false, "on kept connections": true} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, Serving{}, nil)
+			var answered, refused atomic.Int64
+			var calls sync.WaitGroup
+			for range 16 {
+				transport := &http.Transport{DisableKeepAlives: !kept}
+				t.Cleanup(transport.CloseIdleConnections)
+				calls.Go(func() {
+					client := http.Client{Transport: transport, Timeout: 20 * time.Second}
+					for {
+						r, err := client.Post("http://"+s.addr+"/predict", "application/json", strings.NewReader(`{"inputs":"a"}`))
+						var dial *net.OpError
+						switch {
+						case errors.As(err, &dial) && dial.Op == "dial":
+							refused.Add(1)
+							return
+						case err != nil:
+							t.Errorf("cut off: %v", err)
+							return
+						case r.StatusCode != 200:
+							t.Errorf("answered %s", r.Status)
+						}
+						if _, err := io.Copy(io.Discard, r.Body); err != nil {
+							t.Errorf("cut off: %v", err)
+						}
+						_ = r.Body.Close()
+						answered.Add(1)
+					}
+				})
+			}
+			for answered.Load() < 200 {
+				time.Sleep(time.Millisecond)
+			}
+			s.stop()
+			calls.Wait()
+			if err := <-s.done; err != nil || refused.Load() != 16 {
+				t.Errorf("drained with %v; %d callers found no one", err, refused.Load())
+			}
+		})
 	}
 }

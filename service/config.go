@@ -37,6 +37,7 @@ type config struct {
 	maxRank        int
 	maxBatchTokens int
 	maxWait        time.Duration
+	drainDelay     time.Duration
 	variants       int
 	workers        int
 	class          string
@@ -79,6 +80,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.IntVar(&c.maxRank, "max-rank", 64, "highest LoRA rank served")
 	f.IntVar(&c.maxBatchTokens, "max-batch-tokens", 4096, "padded tokens in one batch")
 	f.DurationVar(&c.maxWait, "max-wait", 5*time.Second, "a text that would have to wait longer than this for the device is refused with 503 and Retry-After")
+	f.DurationVar(&c.drainDelay, "drain-delay", 0, "after SIGTERM /readyz says 503, and for so long requests are still taken: until load balancers have noticed")
 	f.IntVar(&c.variants, "variants", 2, "full fine-tunes held on the device at a time")
 	f.IntVar(&c.workers, "workers", 1, "jobs that this process trains at a time")
 	f.StringVar(&c.class, "class", "", "worker class: take only jobs that ask for it (empty: those that ask for none)")
@@ -178,6 +180,9 @@ func (c *config) check() error {
 	}
 	if c.maxWait <= 0 {
 		bad("--max-wait must be above 0, is %v", c.maxWait)
+	}
+	if c.drainDelay < 0 {
+		bad("--drain-delay must be at least 0, is %v", c.drainDelay)
 	}
 	if strings.HasPrefix(c.store, s3Scheme) {
 		if _, err := store.ParseS3(c.store); err != nil {

@@ -173,7 +173,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	context.AfterFunc(below, func() { failed(errors.New("a part of the service failed")) })
 	g.Go(func() error {
 		defer stop()
-		return routes.Serve(front, listener, handler, routes.Serving{TLS: secure})
+		return routes.Serve(front, listener, handler, routes.Serving{TLS: secure, Delay: c.drainDelay})
 	})
 	if cert != nil {
 		g.Go(func() error { return cert.obey(below) })

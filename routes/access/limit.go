@@ -15,7 +15,7 @@ import (
 type Limits struct {
 	Rate       float64 // requests a second, over time; twice as many may come at once
 	InFlight   int     // requests being answered at a time
-	LongLived  int     // of those, streams and waits
+	LongLived  int     // of those, streams and waits; see Use.Stay
 	MaxTracked int     // keys remembered at a time; 4096 when zero
 }
 
@@ -56,9 +56,43 @@ func (e *Exceeded) Unwrap() error { return ErrRate }
 // RetryAfter is how long to wait.
 func (e *Exceeded) RetryAfter() time.Duration { return e.After }
 
-// Begin counts a request of a key, and says in h how many more may come. The request
-// is over when done is called.
-func (l *Limiter) Begin(key string, long bool, h http.Header) (done func(), err error) {
+// Use is a request of a key, until Done.
+type Use struct {
+	of   *Limiter
+	by   *usage
+	long bool
+	once sync.Once
+}
+
+// Done says that the request is over. It may be called again.
+func (u *Use) Done() {
+	u.once.Do(func() {
+		u.of.mu.Lock()
+		defer u.of.mu.Unlock()
+		u.by.inFlight--
+		if u.long {
+			u.by.long--
+		}
+	})
+}
+
+// Stay counts the request among those that stay open, before Done.
+func (u *Use) Stay() error {
+	u.of.mu.Lock()
+	defer u.of.mu.Unlock()
+	if u.long {
+		return nil
+	}
+	if most := u.of.limits.LongLived; most > 0 && u.by.long >= most {
+		return &Exceeded{fmt.Sprintf("%d streams and waits of this key are open; no more are taken until one ends", u.by.long), 5 * time.Second}
+	}
+	u.long = true
+	u.by.long++
+	return nil
+}
+
+// Begin counts a request of a key, and says in h how many more may come.
+func (l *Limiter) Begin(key string, h http.Header) (*Use, error) {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,24 +114,11 @@ func (l *Limiter) Begin(key string, long bool, h http.Header) (done func(), err 
 			return nil, &Exceeded{fmt.Sprintf("this key may send %g a second, and %d at once", l.limits.Rate, l.burst), seconds(1 - left)}
 		}
 	}
-	switch {
-	case l.limits.InFlight > 0 && u.inFlight >= l.limits.InFlight:
+	if l.limits.InFlight > 0 && u.inFlight >= l.limits.InFlight {
 		return nil, &Exceeded{fmt.Sprintf("%d requests of this key are being answered; no more are taken until one is done", u.inFlight), time.Second}
-	case long && l.limits.LongLived > 0 && u.long >= l.limits.LongLived:
-		return nil, &Exceeded{fmt.Sprintf("%d streams and waits of this key are open; no more are taken until one ends", u.long), 5 * time.Second}
 	}
 	u.inFlight++
-	if long {
-		u.long++
-	}
-	return sync.OnceFunc(func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		u.inFlight--
-		if long {
-			u.long--
-		}
-	}), nil
+	return &Use{of: l, by: u}, nil
 }
 
 // of finds what a key has used. mu is held.

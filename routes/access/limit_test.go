@@ -14,9 +14,9 @@ func TestTheRateOfAKey(t *testing.T) {
 		l := NewLimiter(Limits{Rate: 5})
 		ask := func(key string) (http.Header, error) {
 			h := http.Header{}
-			done, err := l.Begin(key, false, h)
+			use, err := l.Begin(key, h)
 			if err == nil {
-				done()
+				use.Done()
 			}
 			return h, err
 		}
@@ -46,27 +46,34 @@ func TestTheRateOfAKey(t *testing.T) {
 func TestRequestsInFlight(t *testing.T) {
 	l := NewLimiter(Limits{InFlight: 3, LongLived: 1})
 	h := http.Header{}
-	stream, err := l.Begin("a", true, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := l.Begin("a", true, h); !errors.Is(err, ErrRate) {
-		t.Errorf("a second stream: %v", err)
-	}
-	for range 2 {
-		if _, err := l.Begin("a", false, h); err != nil {
+	var all []*Use
+	for range 3 {
+		use, err := l.Begin("a", h)
+		if err != nil {
 			t.Fatal(err)
 		}
+		all = append(all, use)
 	}
-	if _, err := l.Begin("a", false, h); !errors.Is(err, ErrRate) {
+	if _, err := l.Begin("a", h); !errors.Is(err, ErrRate) {
 		t.Errorf("a fourth request: %v", err)
 	}
-	stream()
-	stream() // counts once
-	if _, err := l.Begin("a", true, h); err != nil {
+	for range 2 { // counts once
+		if err := all[0].Stay(); err != nil {
+			t.Errorf("a stream: %v", err)
+		}
+	}
+	if err := all[1].Stay(); !errors.Is(err, ErrRate) {
+		t.Errorf("a second stream: %v", err)
+	}
+	all[0].Done()
+	all[0].Done() // counts once
+	if err := all[1].Stay(); err != nil {
 		t.Errorf("after the stream: %v", err)
 	}
-	if _, err := l.Begin("a", false, h); !errors.Is(err, ErrRate) {
+	if _, err := l.Begin("a", h); err != nil {
+		t.Errorf("after the stream: %v", err)
+	}
+	if _, err := l.Begin("a", h); !errors.Is(err, ErrRate) {
 		t.Errorf("done twice made room for two: %v", err)
 	}
 	if len(h) != 0 {
@@ -78,7 +85,7 @@ func TestTheLimiterForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(Limits{Rate: 1, MaxTracked: 100})
 		h := http.Header{}
-		held, err := l.Begin("held", false, h)
+		held, err := l.Begin("held", h)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,18 +93,18 @@ func TestTheLimiterForgets(t *testing.T) {
 			if i%50 == 0 {
 				time.Sleep(2 * time.Second)
 			}
-			done, err := l.Begin(fmt.Sprint(i), false, h)
+			use, err := l.Begin(fmt.Sprint(i), h)
 			if err != nil {
 				t.Fatal(err)
 			}
-			done()
+			use.Done()
 		}
 		if len(l.keys) > 100 || l.keys["held"] == nil {
 			t.Errorf("%d keys are remembered; the one in use: %v", len(l.keys), l.keys["held"])
 		}
-		held()
+		held.Done()
 		for i := range 200 { // all at once: what is not idle is not forgotten
-			_, err = l.Begin(fmt.Sprint("busy", i), false, h)
+			_, err = l.Begin(fmt.Sprint("busy", i), h)
 		}
 		if !errors.Is(err, ErrRate) || len(l.keys) > 100 {
 			t.Errorf("%d keys, %v", len(l.keys), err)

@@ -78,7 +78,7 @@ type form struct {
 func importForm(name string, f files) (form, error) {
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
-	for _, field := range [][2]string{{"name", name}, {"model", baseName}} {
+	for _, field := range [][2]string{{"name", name}, {"model", f.base}} {
 		if err := w.WriteField(field[0], field[1]); err != nil {
 			return form{}, err
 		}

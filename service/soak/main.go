@@ -79,7 +79,7 @@ The exit status is 1 when the service broke a promise, 2 when the run itself fai
 			}
 		}}
 	c.flags(root.PersistentFlags())
-	root.AddCommand(swapsCommand(c))
+	root.AddCommand(swapsCommand(c), loadCommand(c))
 	return root
 }
 

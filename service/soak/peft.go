@@ -87,6 +87,7 @@ func random(r *rand.Rand, n int, deviation float64) []float32 {
 
 // files are the two of a PEFT folder.
 type files struct {
+	base            string // that it is for
 	config, weights []byte
 	pages           int // slots that it takes
 }
@@ -131,7 +132,7 @@ func draw(r *rand.Rand, base *inference.Base, damage func(*adapters.Adapter)) (f
 	if err := safetensors.Write(&weights, tensors, meta); err != nil {
 		return files{}, err
 	}
-	return files{config: c.Marshal(), weights: weights.Bytes(), pages: (rank + 7) / 8}, nil
+	return files{base: base.Name, config: c.Marshal(), weights: weights.Bytes(), pages: (rank + 7) / 8}, nil
 }
 
 // targets of an adapter. They are few, as they are in life, where most adapters of a
