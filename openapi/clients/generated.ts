@@ -17,7 +17,8 @@ const text = 'The waiter was charming and the dessert was superb.';
 const predicted = await client.POST('/predict', { body: { model: 'tiny-bert', adapter: 'sentiment', inputs: text } });
 check('predict', predicted.data?.results[0]?.label === 'positive', predicted);
 const wrote = await client.POST('/generate', { body: { model: 'tiny-t5', instruction: 'Translate to Spanish.', input: 'The cat is black.' } });
-check('generate', wrote.data?.text, wrote);
+const written = wrote.data as components['schemas']['Generation']; // else a stream, a string
+check('generate', written.text, wrote);
 const planned = await client.POST('/tune/lora', {
   params: { query: { dry_run: true } },
   body: { model: 'tiny-bert', name: 'ts-dry', dataset: { rows: [{ text: 'good', label: 'yes' }, { text: 'bad', label: 'no' }] } },
@@ -29,5 +30,6 @@ check('jobs', jobs.data && jobs.data.data.length > 0, jobs);
 const problem = await client.POST('/predict', { body: { model: 'tiny-bert', adapter: 'nobody@9', inputs: [text] } });
 check('an error', problem.response.status === 404 && problem.error?.code === 'adapter_not_found', problem);
 const chat = await client.POST('/v1/chat/completions', { body: { model: 'sentiment', messages: [{ role: 'user', content: text }] } });
-check('chat', chat.data?.choices[0]?.message.content === 'positive', chat);
-console.log(`TypeScript: predicted ${predicted.data.results[0]!.label}, wrote '${wrote.data.text}', planned ${plan.steps} steps, saw ${jobs.data.data.length} jobs and an error`);
+const answer = chat.data as components['schemas']['ChatCompletion'];
+check('chat', answer.choices[0]?.message.content === 'positive', chat);
+console.log(`TypeScript: predicted ${predicted.data.results[0]!.label}, wrote '${written.text}', planned ${plan.steps} steps, saw ${jobs.data.data.length} jobs and an error`);
