@@ -61,9 +61,9 @@ func launch(t *testing.T, args ...string) (c client, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	cmd := command()
-	backend := "go"
+	backend, patience := "go", 600
 	if *screenshots != "" {
-		backend = "auto" // pictures need longer tunes
+		backend, patience = "auto", 6000 // pictures need longer tunes, and a compiler
 	}
 	cmd.SetArgs(append(args, "--addr", addr, "--backend", backend, "--log-level", "error", "--max-batch-tokens", "256"))
 	go func() { done <- cmd.ExecuteContext(ctx) }()
@@ -85,7 +85,7 @@ func launch(t *testing.T, args ...string) (c client, stop func()) {
 	}
 	t.Cleanup(stop)
 	c = client{t: t, url: "http://" + addr, http: http.DefaultClient}
-	for range 600 {
+	for range patience {
 		if res, err := http.Get(c.url + "/readyz"); err == nil {
 			_ = res.Body.Close()
 			if res.StatusCode == http.StatusOK {

@@ -1,0 +1,173 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+)
+
+// peft are the files of a PEFT folder, the configuration first.
+var peft = []string{"adapter_config.json", "adapter_model.safetensors"}
+
+func (a *app) importAdapter() *cobra.Command {
+	var name, model string
+	cmd := &cobra.Command{Use: "import SOURCE", Short: "Bring an adapter: a PEFT folder, hf:owner/repo, or file:DIR on the server", Args: cobra.ExactArgs(1),
+		Example: "  service adapters import ./imdb --name imdb --model bert\n  service adapters import hf:owner/repo --name imdb"}
+	cmd.Flags().StringVarP(&name, "name", "n", "", "name of the adapter")
+	cmd.Flags().StringVarP(&model, "model", "m", "", "its base; may be left out where there is only one")
+	a.completes(cmd, "model", bases)
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, args []string) error {
+		if name == "" {
+			return misuse(errors.New("--name is missing"))
+		}
+		fields := map[string]string{"name": name}
+		if model != "" {
+			fields["model"] = model
+		}
+		var r request
+		var err error
+		if strings.HasPrefix(args[0], "hf:") || strings.HasPrefix(args[0], "file:") {
+			fields["source"] = args[0]
+			r, err = jsonRequest("/adapters", fields)
+		} else {
+			var done func()
+			r, done, err = folder(args[0], fields, newBar(cmd.ErrOrStderr()))
+			defer done()
+		}
+		if err != nil {
+			return err
+		}
+		var v adapter
+		text, err := c.into(ctx, r, &v)
+		if err != nil || a.json {
+			return orAnswer(out, text, err)
+		}
+		_, err = fmt.Fprintf(out, "%s@%d\n", clean(v.Name), v.Version)
+		return err
+	})
+	return cmd
+}
+
+// folder is a form of a PEFT folder, sent as it is read. done is for when it is sent.
+func folder(dir string, fields map[string]string, b *bar) (form request, done func(), err error) {
+	files := make([]*os.File, 0, len(peft))
+	shut := func() {
+		for _, f := range files {
+			_ = f.Close() // read only
+		}
+		b.done()
+	}
+	for _, name := range peft {
+		f, err := os.Open(filepath.Join(dir, name))
+		if err != nil {
+			return request{}, shut, err
+		}
+		files = append(files, f)
+	}
+	r, w := io.Pipe()
+	m := multipart.NewWriter(w)
+	var writing sync.WaitGroup
+	writing.Go(func() { w.CloseWithError(writeForm(m, fields, files, b)) })
+	return request{method: http.MethodPost, path: "/adapters", kind: m.FormDataContentType(), body: r}, func() {
+		_ = r.Close() // ends the writing, where the service has not read to the end
+		writing.Wait()
+		shut()
+	}, nil
+}
+
+func writeForm(m *multipart.Writer, fields map[string]string, files []*os.File, b *bar) error {
+	for _, k := range slices.Sorted(maps.Keys(fields)) {
+		if err := m.WriteField(k, fields[k]); err != nil {
+			return err
+		}
+	}
+	for i, f := range files {
+		part, err := m.CreateFormFile(peft[i], peft[i])
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if _, err := io.Copy(part, &counted{Reader: f, size: info.Size(), bar: b, name: peft[i]}); err != nil {
+			return err
+		}
+	}
+	return m.Close()
+}
+
+func (a *app) downloadAdapter() *cobra.Command {
+	var to string
+	cmd := &cobra.Command{Use: "download NAME[@VERSION]", Short: "Take a version as the PEFT folder that it is", Args: cobra.ExactArgs(1), Example: "  service adapters download imdb@3 --to ./imdb", ValidArgsFunction: a.suggest(adapterRefs)}
+	cmd.Flags().StringVar(&to, "to", "", "folder for the files; NAME in this one")
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, args []string) error {
+		v, _, err := find(ctx, c, args[0])
+		if err != nil {
+			return err
+		}
+		dir := to
+		if dir == "" {
+			dir = filepath.Base(v.Name)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		b := newBar(cmd.ErrOrStderr())
+		defer b.done()
+		for _, file := range slices.Sorted(maps.Keys(v.Files)) {
+			if !filepath.IsLocal(file) || filepath.Base(file) != file {
+				return fmt.Errorf("the service names a file %q, which is not one of this folder", clean(file))
+			}
+			if err := c.download(ctx, v.path()+path("files", file), filepath.Join(dir, file), v.Files[file].Bytes, b); err != nil {
+				return fmt.Errorf("%s: %w", clean(file), err)
+			}
+			if !a.json {
+				if _, err := fmt.Fprintln(out, filepath.Join(dir, file)); err != nil {
+					return err
+				}
+			}
+		}
+		if a.json {
+			_, text, err := find(ctx, c, fmt.Sprintf("%s@%d", v.Name, v.Version))
+			return orAnswer(out, text, err)
+		}
+		return nil
+	})
+	return cmd
+}
+
+// download writes a file, under its name only once it is whole.
+func (c *client) download(ctx context.Context, from, to string, bytes int64, b *bar) error {
+	res, err := c.send(ctx, request{method: get, path: from})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }() // read only
+	f, err := os.CreateTemp(filepath.Dir(to), "."+filepath.Base(to)+"-*")
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(f, &counted{Reader: res.Body, size: bytes, bar: b, name: filepath.Base(to)})
+	if err == nil && bytes > 0 && n != bytes {
+		err = fmt.Errorf("%d bytes came of %d", n, bytes)
+	}
+	if err = errors.Join(err, f.Chmod(0o644), f.Close()); err == nil {
+		err = os.Rename(f.Name(), to)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
