@@ -91,8 +91,9 @@ func (g *growing) series(axis, unit string, at []int, measure func(x int) (func(
 		if i > 0 {
 			// What one doubling costs: the ratio itself where the axis doubles.
 			step := spreadOf(ratios(values[i], values[i-1])).Median
-			linear := float64(x) / float64(at[i-1])
-			c.Checks = []check{{What: fmt.Sprintf("times the time of %s %d", axis, at[i-1]), Want: linear * slack, Most: true, Got: step}}
+			before := g.report.Cases[len(g.report.Cases)-1].X
+			linear := float64(x) / before
+			c.Checks = []check{{What: fmt.Sprintf("times the time of %s %g", axis, before), Want: linear * slack, Most: true, Got: step}}
 		}
 		g.report.add(c)
 	}

@@ -36,7 +36,7 @@ func (r *report) markdownFile(file, plots string) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(file, out, 0o644)
+	return os.WriteFile(file, out, 0o644) // #nosec G703 -- the file that the user names
 }
 
 // replaced puts tables between the marks of text.

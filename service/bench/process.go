@@ -188,9 +188,6 @@ func (p *process) close() {
 	}
 }
 
-// peakMiB is the most memory that the process has had, in MiB.
-func (p *process) peakMiB() float64 { return statusMiB(p.cmd.Process.Pid, "VmHWM") }
-
 // statusMiB reads one of the sizes that Linux keeps of a process; 0 elsewhere.
 func statusMiB(pid int, field string) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

@@ -26,10 +26,10 @@ func spreadOf(values []float64) spread {
 // ratios divides round by round: both values of a pair were measured one after the
 // other, so that what slowed the machine down for a while slowed both.
 func ratios(a, b []float64) []float64 {
-	out := make([]float64, 0, min(len(a), len(b)))
-	for i := range min(len(a), len(b)) {
-		if b[i] != 0 {
-			out = append(out, a[i]/b[i])
+	out := make([]float64, 0, len(a))
+	for i, x := range a {
+		if i < len(b) && b[i] != 0 {
+			out = append(out, x/b[i])
 		}
 	}
 	return out
