@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -34,8 +35,7 @@ const (
 
 // uploads is what /v1/files needs of the dataset service beside what other routes do.
 type uploads interface {
-	Keep(ctx context.Context, r io.Reader) (digest string, bytes int64, err error)
-	CreateKept(ctx context.Context, tenant, digest string, how data.Options) (d datasets.Dataset, created bool, err error)
+	CreateKept(ctx context.Context, tenant string, file io.ReadSeeker, how data.Options) (d datasets.Dataset, created bool, err error)
 	Upload(ctx context.Context, d datasets.Dataset) (b store.Blob, digest string, err error)
 	Labelled(ctx context.Context, in datasets.Inputs) (datasets.Inputs, error)
 }
@@ -108,8 +108,15 @@ func (f openaiFiles) create(ctx context.Context, in createFileRequest) (out open
 	if err != nil {
 		return out, err
 	}
+	// The purpose may come after the file, which waits for it here.
+	spool, err := os.CreateTemp(f.limits.TempDir, "file-*")
+	if err != nil {
+		return out, err
+	}
+	defer func() { _, _ = spool.Close(), os.Remove(spool.Name()) }() // scratch
 	var faults, unknown []error
-	var name, purpose, digest string
+	var name, purpose string
+	came := false
 	for {
 		p, err := form.NextPart()
 		if err == io.EOF {
@@ -119,12 +126,13 @@ func (f openaiFiles) create(ctx context.Context, in createFileRequest) (out open
 			return out, badForm(err)
 		}
 		switch {
-		case p.FormName() == "file" && digest != "":
+		case p.FormName() == "file" && came:
 			faults = append(faults, invalid.Field("file", "comes twice"))
 		case p.FormName() == "file":
 			name = path.Base(strings.ReplaceAll(p.FileName(), `\`, "/"))
+			came = true
 			in := &partReader{Reader: p}
-			if digest, _, err = f.rows.Keep(ctx, in); err != nil {
+			if _, err := io.Copy(spool, in); err != nil {
 				return out, cmp.Or(in.err, err)
 			}
 		case p.FormName() == "purpose":
@@ -138,7 +146,7 @@ func (f openaiFiles) create(ctx context.Context, in createFileRequest) (out open
 			break
 		}
 	}
-	if digest == "" {
+	if !came {
 		faults = append(faults, invalid.Field("file", "is missing from the form (curl: -F file=@FILE)"))
 	}
 	if purpose != purposeTune {
@@ -151,7 +159,10 @@ func (f openaiFiles) create(ctx context.Context, in createFileRequest) (out open
 	if err := errors.Join(faults...); err != nil {
 		return out, err
 	}
-	set, _, err := f.rows.CreateKept(ctx, callerIn(ctx).tenant(), digest, how)
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return out, err
+	}
+	set, _, err := f.rows.CreateKept(ctx, callerIn(ctx).tenant(), spool, how)
 	if err != nil {
 		return out, err
 	}

@@ -174,6 +174,66 @@ func (e DatasetKind) Valid() bool {
 	}
 }
 
+// Defines values for FindingKind.
+const (
+	FindingKindContradiction FindingKind = "contradiction"
+	FindingKindDuplicate     FindingKind = "duplicate"
+	FindingKindEmpty         FindingKind = "empty"
+	FindingKindEncoding      FindingKind = "encoding"
+	FindingKindImbalance     FindingKind = "imbalance"
+	FindingKindLeakage       FindingKind = "leakage"
+	FindingKindLength        FindingKind = "length"
+	FindingKindNearDuplicate FindingKind = "near_duplicate"
+	FindingKindNormalised    FindingKind = "normalised"
+	FindingKindRareLabel     FindingKind = "rare_label"
+)
+
+// Valid indicates whether the value is a known member of the FindingKind enum.
+func (e FindingKind) Valid() bool {
+	switch e {
+	case FindingKindContradiction:
+		return true
+	case FindingKindDuplicate:
+		return true
+	case FindingKindEmpty:
+		return true
+	case FindingKindEncoding:
+		return true
+	case FindingKindImbalance:
+		return true
+	case FindingKindLeakage:
+		return true
+	case FindingKindLength:
+		return true
+	case FindingKindNearDuplicate:
+		return true
+	case FindingKindNormalised:
+		return true
+	case FindingKindRareLabel:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GateThan.
+const (
+	GateThanBase    GateThan = "base"
+	GateThanCurrent GateThan = "current"
+)
+
+// Valid indicates whether the value is a known member of the GateThan enum.
+func (e GateThan) Valid() bool {
+	switch e {
+	case GateThanBase:
+		return true
+	case GateThanCurrent:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GenerateRequestTemplate.
 const (
 	GenerateRequestTemplateAlpaca GenerateRequestTemplate = "alpaca"
@@ -200,16 +260,16 @@ func (e GenerateRequestTemplate) Valid() bool {
 
 // Defines values for GenerationFinishReason.
 const (
-	Length GenerationFinishReason = "length"
-	Stop   GenerationFinishReason = "stop"
+	GenerationFinishReasonLength GenerationFinishReason = "length"
+	GenerationFinishReasonStop   GenerationFinishReason = "stop"
 )
 
 // Valid indicates whether the value is a known member of the GenerationFinishReason enum.
 func (e GenerationFinishReason) Valid() bool {
 	switch e {
-	case Length:
+	case GenerationFinishReasonLength:
 		return true
-	case Stop:
+	case GenerationFinishReasonStop:
 		return true
 	default:
 		return false
@@ -348,6 +408,66 @@ func (e PassportKind) Valid() bool {
 	}
 }
 
+// Defines values for PromoteThan.
+const (
+	PromoteThanBase    PromoteThan = "base"
+	PromoteThanCurrent PromoteThan = "current"
+)
+
+// Valid indicates whether the value is a known member of the PromoteThan enum.
+func (e PromoteThan) Valid() bool {
+	switch e {
+	case PromoteThanBase:
+		return true
+	case PromoteThanCurrent:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TrafficSticky.
+const (
+	TrafficStickyClient TrafficSticky = "client"
+	TrafficStickyHeader TrafficSticky = "header"
+	TrafficStickyNone   TrafficSticky = "none"
+)
+
+// Valid indicates whether the value is a known member of the TrafficSticky enum.
+func (e TrafficSticky) Valid() bool {
+	switch e {
+	case TrafficStickyClient:
+		return true
+	case TrafficStickyHeader:
+		return true
+	case TrafficStickyNone:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TrafficRequestSticky.
+const (
+	TrafficRequestStickyClient TrafficRequestSticky = "client"
+	TrafficRequestStickyHeader TrafficRequestSticky = "header"
+	TrafficRequestStickyNone   TrafficRequestSticky = "none"
+)
+
+// Valid indicates whether the value is a known member of the TrafficRequestSticky enum.
+func (e TrafficRequestSticky) Valid() bool {
+	switch e {
+	case TrafficRequestStickyClient:
+		return true
+	case TrafficRequestStickyHeader:
+		return true
+	case TrafficRequestStickyNone:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for TurnRole.
 const (
 	Assistant TurnRole = "assistant"
@@ -442,6 +562,9 @@ type Adapter struct {
 	Digest string                 `json:"digest"`
 	Files  map[string]AdapterFile `json:"files"`
 
+	// Gate of a version whose job was to promote it only if it is better
+	Gate *Gate `json:"gate,omitempty"`
+
 	// Job Example: job_k3v9
 	Job *string `json:"job,omitempty"`
 
@@ -480,6 +603,9 @@ type Adapter struct {
 	//
 	// Example: chat
 	Template *string `json:"template,omitempty"`
+
+	// Traffic where the requests for the name are split
+	Traffic *Traffic `json:"traffic,omitempty"`
 
 	// Version Example: 3
 	Version int `json:"version"`
@@ -580,6 +706,9 @@ type AdapterVersion struct {
 	// Digest Example: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 	Digest string                 `json:"digest"`
 	Files  map[string]AdapterFile `json:"files"`
+
+	// Gate of a version whose job was to promote it only if it is better
+	Gate *Gate `json:"gate,omitempty"`
 
 	// Job Example: job_k3v9
 	Job *string `json:"job,omitempty"`
@@ -687,6 +816,22 @@ type CheckpointPage struct {
 	LastId *string `json:"last_id,omitempty"`
 }
 
+// CleanRequest defines model for CleanRequest.
+type CleanRequest struct {
+	// Drop what a row must not have; default duplicate, normalised, contradiction, leakage, empty, encoding; there are also near_duplicate and length
+	//
+	// Example: ["duplicate","normalised","contradiction"]
+	Drop *[]string `json:"drop,omitempty"`
+
+	// Name Example: reviews, cleaned
+	Name *string `json:"name,omitempty"`
+
+	// Validation a data set whose rows must not be in this one
+	//
+	// Example: ds_2c26b46b68ffc68ff99b
+	Validation *string `json:"validation,omitempty"`
+}
+
 // CreateKeyRequest defines model for CreateKeyRequest.
 type CreateKeyRequest struct {
 	// ExpiresAt left out: never
@@ -750,6 +895,11 @@ type Dataset struct {
 	// Example: sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 	CanonicalDigest string `json:"canonical_digest"`
 
+	// CleanedFrom the data set whose sound rows these are
+	//
+	// Example: ds_9f86d081884c7d659a2f
+	CleanedFrom *string `json:"cleaned_from,omitempty"`
+
 	// Columns as the file names them
 	Columns   []string  `json:"columns"`
 	CreatedAt time.Time `json:"created_at"`
@@ -772,6 +922,9 @@ type Dataset struct {
 
 	// Name Example: reviews.csv
 	Name *string `json:"name,omitempty"`
+
+	// Quarantine the rows that were left out
+	Quarantine *Quarantine `json:"quarantine,omitempty"`
 
 	// Rows good rows
 	Rows int `json:"rows"`
@@ -869,6 +1022,33 @@ type EventPage struct {
 	LastId *string `json:"last_id,omitempty"`
 }
 
+// Examination defines model for Examination.
+type Examination struct {
+	// Dataset Example: ds_9f86d081884c7d659a2f
+	Dataset  string    `json:"dataset"`
+	Findings []Finding `json:"findings"`
+
+	// NearCompared of them, compared by their words; shorter rows, and those beyond 100,000, are not
+	NearCompared int `json:"near_compared"`
+
+	// Rows looked through
+	Rows int `json:"rows"`
+
+	// SoundRows with nothing the matter
+	SoundRows int `json:"sound_rows"`
+
+	// Unread beyond the first million: not looked through
+	Unread *int `json:"unread,omitempty"`
+
+	// Validation whose rows were looked for
+	//
+	// Example: ds_2c26b46b68ffc68ff99b
+	Validation *string `json:"validation,omitempty"`
+
+	// ValidationRows that they were compared with
+	ValidationRows int `json:"validation_rows"`
+}
+
 // Fault defines model for Fault.
 type Fault struct {
 	Field  *string `json:"field,omitempty"`
@@ -881,6 +1061,64 @@ type File struct {
 	Digest string `json:"digest"`
 	Size   int    `json:"size"`
 }
+
+// Finding defines model for Finding.
+type Finding struct {
+	Advice string `json:"advice"`
+
+	// Count rows, or labels
+	//
+	// Example: 12
+	Count int `json:"count"`
+
+	// Examples the first 50
+	Examples []Trace `json:"examples"`
+
+	// Kind Example: duplicate
+	Kind FindingKind `json:"kind"`
+}
+
+// FindingKind Example: duplicate
+type FindingKind string
+
+// Gate defines model for Gate.
+type Gate struct {
+	// Base nil: it has no head for these labels
+	//
+	// Example: 0.5
+	Base *float32 `json:"base,omitempty"`
+
+	// Candidate Example: 0.91
+	Candidate float32 `json:"candidate"`
+
+	// Current nil: there was none, or it could not be scored
+	//
+	// Example: 0.93
+	Current *float32 `json:"current,omitempty"`
+
+	// CurrentVersion the version that was current; 0: none
+	//
+	// Example: 3
+	CurrentVersion *int `json:"current_version,omitempty"`
+
+	// If Example: eval_accuracy
+	If string `json:"if"`
+
+	// MinDelta Example: 0
+	MinDelta float32 `json:"min_delta"`
+
+	// Promoted Example: false
+	Promoted bool `json:"promoted"`
+
+	// Reason Example: eval_accuracy is 0.91; imdb@3 has 0.93 on the same rows
+	Reason string `json:"reason"`
+
+	// Than Example: current
+	Than GateThan `json:"than"`
+}
+
+// GateThan Example: current
+type GateThan string
 
 // GenerateRequest defines model for GenerateRequest.
 type GenerateRequest struct {
@@ -1185,6 +1423,14 @@ type JobResult struct {
 
 	// Kind adapter | variant
 	Kind string `json:"kind"`
+
+	// Promoted Of a job with a gate: whether the version became current, and why, or why not.
+	//
+	// Example: false
+	Promoted *bool `json:"promoted,omitempty"`
+
+	// Reason Example: eval_accuracy is 0.91; imdb@3 has 0.93 on the same rows
+	Reason *string `json:"reason,omitempty"`
 }
 
 // JobStatus defines model for JobStatus.
@@ -1228,6 +1474,15 @@ type KeyPage struct {
 
 	// LastId Example: job_a81c…
 	LastId *string `json:"last_id,omitempty"`
+}
+
+// Lengths defines model for Lengths.
+type Lengths struct {
+	Max    int `json:"max"`
+	Median int `json:"median"`
+
+	// P95 95 of 100 rows have no more
+	P95 int `json:"p95"`
 }
 
 // LoRAOptions defines model for LoRAOptions.
@@ -1357,6 +1612,7 @@ type Passport struct {
 	// Digest Example: sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 	Digest string          `json:"digest"`
 	Files  map[string]File `json:"files"`
+	Gate   *Gate           `json:"gate,omitempty"`
 
 	// Job Example: job_k3v9
 	Job *string `json:"job,omitempty"`
@@ -1438,17 +1694,22 @@ type Plan struct {
 	EstimatedMemoryBytes int64     `json:"estimated_memory_bytes"`
 	EstimatedSeconds     float32   `json:"estimated_seconds"`
 	Labels               *[]string `json:"labels,omitempty"`
+	Lengths              Lengths   `json:"lengths"`
 	Rows                 int       `json:"rows"`
 	Steps                int       `json:"steps"`
 	StepsPerEpoch        int       `json:"steps_per_epoch"`
 
 	// Tokens of the training rows, once
-	Tokens              int       `json:"tokens"`
-	TotalParameters     int       `json:"total_parameters"`
-	TrainableParameters int       `json:"trainable_parameters"`
-	TruncatedRows       int       `json:"truncated_rows"`
-	ValidationRows      int       `json:"validation_rows"`
-	Warnings            *[]string `json:"warnings,omitempty"`
+	Tokens              int `json:"tokens"`
+	TotalParameters     int `json:"total_parameters"`
+	TrainableParameters int `json:"trainable_parameters"`
+
+	// TrainedTokens of all steps together
+	TrainedTokens    int       `json:"trained_tokens"`
+	TruncatedPercent float32   `json:"truncated_percent"`
+	TruncatedRows    int       `json:"truncated_rows"`
+	ValidationRows   int       `json:"validation_rows"`
+	Warnings         *[]string `json:"warnings,omitempty"`
 }
 
 // PredictRequest defines model for PredictRequest.
@@ -1623,6 +1884,45 @@ type Progress struct {
 	Percent    float32 `json:"percent"`
 	Step       int     `json:"step"`
 	TotalSteps int     `json:"total_steps"`
+}
+
+// Promote defines model for Promote.
+type Promote struct {
+	// If the metric
+	//
+	// Example: eval_accuracy
+	If string `json:"if"`
+
+	// MinDelta it must be better by more than this
+	//
+	// Example: 0
+	MinDelta *float32 `json:"min_delta,omitempty"`
+
+	// Than default current
+	//
+	// Example: current
+	Than *PromoteThan `json:"than,omitempty"`
+}
+
+// PromoteThan default current
+//
+// Example: current
+type PromoteThan string
+
+// Quarantine defines model for Quarantine.
+type Quarantine struct {
+	// Digest of JSON lines: {"row", "reasons", "data"}
+	//
+	// Example: sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
+	Digest string `json:"digest"`
+
+	// Reasons a row may have several
+	//
+	// Example: {"contradiction":2,"duplicate":12}
+	Reasons map[string]int `json:"reasons"`
+
+	// Rows Example: 14
+	Rows int `json:"rows"`
 }
 
 // QueueClass defines model for QueueClass.
@@ -1833,6 +2133,57 @@ type Timings struct {
 	QueueMs float32 `json:"queue_ms"`
 }
 
+// Trace defines model for Trace.
+type Trace struct {
+	Detail *string `json:"detail,omitempty"`
+
+	// Of the other row; of a leakage, the validation row
+	//
+	// Example: 4
+	Of *int `json:"of,omitempty"`
+
+	// Row Example: 17
+	Row *int `json:"row,omitempty"`
+}
+
+// Traffic defines model for Traffic.
+type Traffic struct {
+	// Active false: the current version answers all
+	//
+	// Example: true
+	Active bool `json:"active"`
+
+	// Name Example: imdb
+	Name string `json:"name"`
+
+	// Sticky Example: header
+	Sticky *TrafficSticky `json:"sticky,omitempty"`
+
+	// Versions Example: {"3":90,"4":10}
+	Versions map[string]int `json:"versions"`
+}
+
+// TrafficSticky Example: header
+type TrafficSticky string
+
+// TrafficRequest defines model for TrafficRequest.
+type TrafficRequest struct {
+	// Sticky what keeps a caller on one version: the header X-Canary-Key, the API key, or nothing
+	//
+	// Example: header
+	Sticky *TrafficRequestSticky `json:"sticky,omitempty"`
+
+	// Versions weight of each version, by its number
+	//
+	// Example: {"3":90,"4":10}
+	Versions map[string]int `json:"versions"`
+}
+
+// TrafficRequestSticky what keeps a caller on one version: the header X-Canary-Key, the API key, or nothing
+//
+// Example: header
+type TrafficRequestSticky string
+
 // TuneRequest defines model for TuneRequest.
 type TuneRequest struct {
 	CheckpointEverySteps *int                    `json:"checkpoint_every_steps,omitempty"`
@@ -1847,10 +2198,11 @@ type TuneRequest struct {
 	Metadata             *map[string]interface{} `json:"metadata,omitempty"`
 
 	// Method lora | full, of an instruction tune
-	Method   *string `json:"method,omitempty"`
-	Model    string  `json:"model"`
-	Name     string  `json:"name"`
-	Priority *int    `json:"priority,omitempty"`
+	Method   *string  `json:"method,omitempty"`
+	Model    string   `json:"model"`
+	Name     string   `json:"name"`
+	Priority *int     `json:"priority,omitempty"`
+	Promote  *Promote `json:"promote,omitempty"`
 
 	// SourceLang "English": a T5 is told "translate English to …: "
 	SourceLang *string `json:"source_lang,omitempty"`
@@ -1875,10 +2227,11 @@ type TuneSpec struct {
 	Metadata             *map[string]interface{} `json:"metadata,omitempty"`
 
 	// Method lora | full, of an instruction tune
-	Method   *string `json:"method,omitempty"`
-	Model    string  `json:"model"`
-	Name     string  `json:"name"`
-	Priority *int    `json:"priority,omitempty"`
+	Method   *string  `json:"method,omitempty"`
+	Model    string   `json:"model"`
+	Name     string   `json:"name"`
+	Priority *int     `json:"priority,omitempty"`
+	Promote  *Promote `json:"promote,omitempty"`
 
 	// SourceLang "English": a T5 is told "translate English to …: "
 	SourceLang *string `json:"source_lang,omitempty"`
@@ -1961,6 +2314,12 @@ type CreateDatasetParams struct {
 // CreateDatasetParamsFormat defines parameters for CreateDataset.
 type CreateDatasetParamsFormat string
 
+// ExamineDatasetParams defines parameters for ExamineDataset.
+type ExamineDatasetParams struct {
+	// Validation a data set to validate with, whose rows must not be in this one
+	Validation *string `form:"validation,omitempty" json:"validation,omitempty"`
+}
+
 // PreviewDatasetParams defines parameters for PreviewDataset.
 type PreviewDatasetParams struct {
 	// Limit rows to show
@@ -1971,6 +2330,9 @@ type PreviewDatasetParams struct {
 type GenerateParams struct {
 	// XAdapter adapter to use when the body names none
 	XAdapter *string `json:"X-Adapter,omitempty"`
+
+	// XCanaryKey keeps the caller on one version where the traffic of an adapter is split: a user's id, say
+	XCanaryKey *string `json:"X-Canary-Key,omitempty"`
 }
 
 // ListKeysParams defines parameters for ListKeys.
@@ -1986,6 +2348,9 @@ type ListKeysParams struct {
 type PredictParams struct {
 	// XAdapter adapter to use when the body names none
 	XAdapter *string `json:"X-Adapter,omitempty"`
+
+	// XCanaryKey keeps the caller on one version where the traffic of an adapter is split: a user's id, say
+	XCanaryKey *string `json:"X-Canary-Key,omitempty"`
 }
 
 // TuneFullParams defines parameters for TuneFull.
@@ -2057,6 +2422,9 @@ type CreateAdapterMultipartRequestBody = AdapterForm
 // RollbackAdapterJSONRequestBody defines body for RollbackAdapter for application/json ContentType.
 type RollbackAdapterJSONRequestBody = RollbackRequest
 
+// SetTrafficJSONRequestBody defines body for SetTraffic for application/json ContentType.
+type SetTrafficJSONRequestBody = TrafficRequest
+
 // CreateDatasetJSONRequestBody defines body for CreateDataset for application/json ContentType.
 type CreateDatasetJSONRequestBody = CreateDatasetJSONBody
 
@@ -2065,6 +2433,9 @@ type CreateDatasetMultipartRequestBody = DatasetForm
 
 // CreateDatasetTextRequestBody defines body for CreateDataset for text/plain ContentType.
 type CreateDatasetTextRequestBody = CreateDatasetTextBody
+
+// CleanDatasetJSONRequestBody defines body for CleanDataset for application/json ContentType.
+type CleanDatasetJSONRequestBody = CleanRequest
 
 // GenerateJSONRequestBody defines body for Generate for application/json ContentType.
 type GenerateJSONRequestBody = GenerateRequest
@@ -2786,6 +3157,38 @@ type ClientInterface interface {
 	// Corresponds with POST /adapters/{name}/rollback (the `RollbackAdapter` operationId).
 	RollbackAdapter(ctx context.Context, name string, body RollbackAdapterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// EndTraffic End the split of an adapter's traffic
+	//
+	// Lets the current version of the name answer all requests for it again. It is no mistake if they are not split.
+	//
+	// Corresponds with DELETE /adapters/{name}/traffic (the `EndTraffic` operationId).
+	EndTraffic(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTraffic Show the split of an adapter's traffic
+	//
+	// Tells between which versions of an adapter or variant the requests for its bare name are split.
+	//
+	// Corresponds with GET /adapters/{name}/traffic (the `GetTraffic` operationId).
+	GetTraffic(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetTrafficWithBody Split an adapter's traffic
+	//
+	// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+	SetTrafficWithBody(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetTraffic Split an adapter's traffic
+	//
+	// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+	SetTraffic(ctx context.Context, name string, body SetTrafficJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteAdapterVersion Delete a version
 	//
 	// Deletes one version of an adapter. When it was the current one, the newest that is left takes its place.
@@ -2897,12 +3300,44 @@ type ClientInterface interface {
 	// Corresponds with GET /datasets/{id} (the `GetDataset` operationId).
 	GetDataset(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CleanDatasetWithBody Clean a data set
+	//
+	// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+	CleanDatasetWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CleanDataset Clean a data set
+	//
+	// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+	CleanDataset(ctx context.Context, id string, body CleanDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExamineDataset Examine a data set
+	//
+	// Looks through the rows of a data set for what a check of single rows cannot see: rows that are there twice, letter by letter, but for case and punctuation, or nearly (MinHash of runs of three words, from a similarity of 0.85 on); texts with contradictory labels; rows that are among the validation rows; empty texts and answers; damaged characters; rows that are far longer than the others; uneven and rare labels. Row numbers count from 1. The first million rows are looked through, of them 100,000 compared by their words.
+	//
+	// Corresponds with GET /datasets/{id}/doctor (the `ExamineDataset` operationId).
+	ExamineDataset(ctx context.Context, id string, params *ExamineDatasetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PreviewDataset Preview a data set
 	//
 	// Shows the first rows of a data set, as training will see them.
 	//
 	// Corresponds with GET /datasets/{id}/preview (the `PreviewDataset` operationId).
 	PreviewDataset(ctx context.Context, id string, params *PreviewDatasetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetQuarantine Download what was left out
+	//
+	// Gives out the rows that were left out of a cleaned data set, as JSON lines: {"row": 17, "reasons": ["duplicate"], "data": {"text": …, "label": …}}.
+	//
+	// Corresponds with GET /datasets/{id}/quarantine (the `GetQuarantine` operationId).
+	GetQuarantine(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// Docs The documentation as a page
 	//
@@ -2971,7 +3406,7 @@ type ClientInterface interface {
 
 	// RevokeKey Revoke a key
 	//
-	// Makes a key open nothing any more: here at once, in other replicas within a second. What is being answered ends well. It stays in the list.
+	// Makes a key open nothing any more: here at once, in other replicas within a second. Its streams and waits end then; what else is being answered ends well. It stays in the list.
 	//
 	// Corresponds with DELETE /keys/{id} (the `RevokeKey` operationId).
 	RevokeKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3303,6 +3738,78 @@ func (c *Client) RollbackAdapter(ctx context.Context, name string, body Rollback
 	return c.Client.Do(req)
 }
 
+// EndTraffic End the split of an adapter's traffic
+//
+// Lets the current version of the name answer all requests for it again. It is no mistake if they are not split.
+//
+// Corresponds with DELETE /adapters/{name}/traffic (the `EndTraffic` operationId).
+func (c *Client) EndTraffic(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewEndTrafficRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTraffic Show the split of an adapter's traffic
+//
+// Tells between which versions of an adapter or variant the requests for its bare name are split.
+//
+// Corresponds with GET /adapters/{name}/traffic (the `GetTraffic` operationId).
+func (c *Client) GetTraffic(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTrafficRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetTrafficWithBody Split an adapter's traffic
+//
+// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+func (c *Client) SetTrafficWithBody(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetTrafficRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetTraffic Split an adapter's traffic
+//
+// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+func (c *Client) SetTraffic(ctx context.Context, name string, body SetTrafficJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetTrafficRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeleteAdapterVersion Delete a version
 //
 // Deletes one version of an adapter. When it was the current one, the newest that is left takes its place.
@@ -3564,6 +4071,61 @@ func (c *Client) GetDataset(ctx context.Context, id string, reqEditors ...Reques
 	return c.Client.Do(req)
 }
 
+// CleanDatasetWithBody Clean a data set
+//
+// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+func (c *Client) CleanDatasetWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCleanDatasetRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CleanDataset Clean a data set
+//
+// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+func (c *Client) CleanDataset(ctx context.Context, id string, body CleanDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCleanDatasetRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExamineDataset Examine a data set
+//
+// Looks through the rows of a data set for what a check of single rows cannot see: rows that are there twice, letter by letter, but for case and punctuation, or nearly (MinHash of runs of three words, from a similarity of 0.85 on); texts with contradictory labels; rows that are among the validation rows; empty texts and answers; damaged characters; rows that are far longer than the others; uneven and rare labels. Row numbers count from 1. The first million rows are looked through, of them 100,000 compared by their words.
+//
+// Corresponds with GET /datasets/{id}/doctor (the `ExamineDataset` operationId).
+func (c *Client) ExamineDataset(ctx context.Context, id string, params *ExamineDatasetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExamineDatasetRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PreviewDataset Preview a data set
 //
 // Shows the first rows of a data set, as training will see them.
@@ -3571,6 +4133,23 @@ func (c *Client) GetDataset(ctx context.Context, id string, reqEditors ...Reques
 // Corresponds with GET /datasets/{id}/preview (the `PreviewDataset` operationId).
 func (c *Client) PreviewDataset(ctx context.Context, id string, params *PreviewDatasetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPreviewDatasetRequest(c.Server, id, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetQuarantine Download what was left out
+//
+// Gives out the rows that were left out of a cleaned data set, as JSON lines: {"row": 17, "reasons": ["duplicate"], "data": {"text": …, "label": …}}.
+//
+// Corresponds with GET /datasets/{id}/quarantine (the `GetQuarantine` operationId).
+func (c *Client) GetQuarantine(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetQuarantineRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -3718,7 +4297,7 @@ func (c *Client) CreateKey(ctx context.Context, body CreateKeyJSONRequestBody, r
 
 // RevokeKey Revoke a key
 //
-// Makes a key open nothing any more: here at once, in other replicas within a second. What is being answered ends well. It stays in the list.
+// Makes a key open nothing any more: here at once, in other replicas within a second. Its streams and waits end then; what else is being answered ends well. It stays in the list.
 //
 // Corresponds with DELETE /keys/{id} (the `RevokeKey` operationId).
 func (c *Client) RevokeKey(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4364,6 +4943,121 @@ func NewRollbackAdapterRequestWithBody(server string, name string, contentType s
 	}
 
 	operationPath := fmt.Sprintf("/adapters/%s/rollback", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewEndTrafficRequest constructs an http.Request for the EndTraffic method
+func NewEndTrafficRequest(server string, name string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/adapters/%s/traffic", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetTrafficRequest constructs an http.Request for the GetTraffic method
+func NewGetTrafficRequest(server string, name string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/adapters/%s/traffic", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewSetTrafficRequest calls the generic SetTraffic builder with application/json body
+func NewSetTrafficRequest(server string, name string, body SetTrafficJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetTrafficRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewSetTrafficRequestWithBody constructs an http.Request for the SetTraffic method, with any body, and a specified content type
+func NewSetTrafficRequestWithBody(server string, name string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/adapters/%s/traffic", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5036,6 +5730,114 @@ func NewGetDatasetRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewCleanDatasetRequest calls the generic CleanDataset builder with application/json body
+func NewCleanDatasetRequest(server string, id string, body CleanDatasetJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCleanDatasetRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewCleanDatasetRequestWithBody constructs an http.Request for the CleanDataset method, with any body, and a specified content type
+func NewCleanDatasetRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/datasets/%s/clean", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewExamineDatasetRequest constructs an http.Request for the ExamineDataset method
+func NewExamineDatasetRequest(server string, id string, params *ExamineDatasetParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/datasets/%s/doctor", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Validation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "validation", *params.Validation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewPreviewDatasetRequest constructs an http.Request for the PreviewDataset method
 func NewPreviewDatasetRequest(server string, id string, params *PreviewDatasetParams) (*http.Request, error) {
 	var err error
@@ -5087,6 +5889,40 @@ func NewPreviewDatasetRequest(server string, id string, params *PreviewDatasetPa
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
 		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetQuarantineRequest constructs an http.Request for the GetQuarantine method
+func NewGetQuarantineRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/datasets/%s/quarantine", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5172,6 +6008,17 @@ func NewGenerateRequestWithBody(server string, params *GenerateParams, contentTy
 			}
 
 			req.Header.Set("X-Adapter", headerParam0)
+		}
+
+		if params.XCanaryKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Canary-Key", *params.XCanaryKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Canary-Key", headerParam1)
 		}
 
 	}
@@ -5502,6 +6349,17 @@ func NewPredictRequestWithBody(server string, params *PredictParams, contentType
 			}
 
 			req.Header.Set("X-Adapter", headerParam0)
+		}
+
+		if params.XCanaryKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "X-Canary-Key", *params.XCanaryKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Canary-Key", headerParam1)
 		}
 
 	}
@@ -6322,6 +7180,42 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /adapters/{name}/rollback (the `RollbackAdapter` operationId).
 	RollbackAdapterWithResponse(ctx context.Context, name string, body RollbackAdapterJSONRequestBody, reqEditors ...RequestEditorFn) (*RollbackAdapterResponse, error)
 
+	// EndTrafficWithResponse End the split of an adapter's traffic
+	//
+	// Lets the current version of the name answer all requests for it again. It is no mistake if they are not split.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /adapters/{name}/traffic (the `EndTraffic` operationId).
+	EndTrafficWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*EndTrafficResponse, error)
+
+	// GetTrafficWithResponse Show the split of an adapter's traffic
+	//
+	// Tells between which versions of an adapter or variant the requests for its bare name are split.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /adapters/{name}/traffic (the `GetTraffic` operationId).
+	GetTrafficWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*GetTrafficResponse, error)
+
+	// SetTrafficWithBodyWithResponse Split an adapter's traffic
+	//
+	// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+	SetTrafficWithBodyWithResponse(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetTrafficResponse, error)
+
+	// SetTrafficWithResponse Split an adapter's traffic
+	//
+	// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+	SetTrafficWithResponse(ctx context.Context, name string, body SetTrafficJSONRequestBody, reqEditors ...RequestEditorFn) (*SetTrafficResponse, error)
+
 	// DeleteAdapterVersionWithResponse Delete a version
 	//
 	// Deletes one version of an adapter. When it was the current one, the newest that is left takes its place.
@@ -6457,6 +7351,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /datasets/{id} (the `GetDataset` operationId).
 	GetDatasetWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetDatasetResponse, error)
 
+	// CleanDatasetWithBodyWithResponse Clean a data set
+	//
+	// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+	CleanDatasetWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CleanDatasetResponse, error)
+
+	// CleanDatasetWithResponse Clean a data set
+	//
+	// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+	CleanDatasetWithResponse(ctx context.Context, id string, body CleanDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*CleanDatasetResponse, error)
+
+	// ExamineDatasetWithResponse Examine a data set
+	//
+	// Looks through the rows of a data set for what a check of single rows cannot see: rows that are there twice, letter by letter, but for case and punctuation, or nearly (MinHash of runs of three words, from a similarity of 0.85 on); texts with contradictory labels; rows that are among the validation rows; empty texts and answers; damaged characters; rows that are far longer than the others; uneven and rare labels. Row numbers count from 1. The first million rows are looked through, of them 100,000 compared by their words.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /datasets/{id}/doctor (the `ExamineDataset` operationId).
+	ExamineDatasetWithResponse(ctx context.Context, id string, params *ExamineDatasetParams, reqEditors ...RequestEditorFn) (*ExamineDatasetResponse, error)
+
 	// PreviewDatasetWithResponse Preview a data set
 	//
 	// Shows the first rows of a data set, as training will see them.
@@ -6465,6 +7386,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /datasets/{id}/preview (the `PreviewDataset` operationId).
 	PreviewDatasetWithResponse(ctx context.Context, id string, params *PreviewDatasetParams, reqEditors ...RequestEditorFn) (*PreviewDatasetResponse, error)
+
+	// GetQuarantineWithResponse Download what was left out
+	//
+	// Gives out the rows that were left out of a cleaned data set, as JSON lines: {"row": 17, "reasons": ["duplicate"], "data": {"text": …, "label": …}}.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /datasets/{id}/quarantine (the `GetQuarantine` operationId).
+	GetQuarantineWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetQuarantineResponse, error)
 
 	// DocsWithResponse The documentation as a page
 	//
@@ -6539,7 +7469,7 @@ type ClientWithResponsesInterface interface {
 
 	// RevokeKeyWithResponse Revoke a key
 	//
-	// Makes a key open nothing any more: here at once, in other replicas within a second. What is being answered ends well. It stays in the list.
+	// Makes a key open nothing any more: here at once, in other replicas within a second. Its streams and waits end then; what else is being answered ends well. It stays in the list.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7118,6 +8048,185 @@ func (r RollbackAdapterResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RollbackAdapterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// EndTrafficResponse204Headers the declared response headers of an HTTP 204 response for EndTraffic
+type EndTrafficResponse204Headers struct {
+	XRequestId *string
+}
+
+// EndTrafficResponseDefaultHeaders the declared response headers of an HTTP default response for EndTraffic
+type EndTrafficResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type EndTrafficResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *EndTrafficResponse204Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *EndTrafficResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r EndTrafficResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r EndTrafficResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r EndTrafficResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r EndTrafficResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r EndTrafficResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetTrafficResponse200Headers the declared response headers of an HTTP 200 response for GetTraffic
+type GetTrafficResponse200Headers struct {
+	XRequestId *string
+}
+
+// GetTrafficResponseDefaultHeaders the declared response headers of an HTTP default response for GetTraffic
+type GetTrafficResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type GetTrafficResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Traffic
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetTrafficResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetTrafficResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTrafficResponse) GetJSON200() *Traffic {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTrafficResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTrafficResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTrafficResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTrafficResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTrafficResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetTrafficResponse200Headers the declared response headers of an HTTP 200 response for SetTraffic
+type SetTrafficResponse200Headers struct {
+	XRequestId *string
+}
+
+// SetTrafficResponseDefaultHeaders the declared response headers of an HTTP default response for SetTraffic
+type SetTrafficResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type SetTrafficResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Traffic
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SetTrafficResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *SetTrafficResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetTrafficResponse) GetJSON200() *Traffic {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetTrafficResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetTrafficResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetTrafficResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetTrafficResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetTrafficResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -7947,6 +9056,145 @@ func (r GetDatasetResponse) ContentType() string {
 	return ""
 }
 
+// CleanDatasetResponse200Headers the declared response headers of an HTTP 200 response for CleanDataset
+type CleanDatasetResponse200Headers struct {
+	XRequestId *string
+}
+
+// CleanDatasetResponse201Headers the declared response headers of an HTTP 201 response for CleanDataset
+type CleanDatasetResponse201Headers struct {
+	Location   *string
+	XRequestId *string
+}
+
+// CleanDatasetResponseDefaultHeaders the declared response headers of an HTTP default response for CleanDataset
+type CleanDatasetResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type CleanDatasetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Dataset
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Dataset
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CleanDatasetResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CleanDatasetResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CleanDatasetResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CleanDatasetResponse) GetJSON200() *Dataset {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CleanDatasetResponse) GetJSON201() *Dataset {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CleanDatasetResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CleanDatasetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CleanDatasetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CleanDatasetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CleanDatasetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExamineDatasetResponse200Headers the declared response headers of an HTTP 200 response for ExamineDataset
+type ExamineDatasetResponse200Headers struct {
+	XRequestId *string
+}
+
+// ExamineDatasetResponseDefaultHeaders the declared response headers of an HTTP default response for ExamineDataset
+type ExamineDatasetResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type ExamineDatasetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Examination
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExamineDatasetResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ExamineDatasetResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExamineDatasetResponse) GetJSON200() *Examination {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExamineDatasetResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExamineDatasetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExamineDatasetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExamineDatasetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExamineDatasetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // PreviewDatasetResponse200Headers the declared response headers of an HTTP 200 response for PreviewDataset
 type PreviewDatasetResponse200Headers struct {
 	XRequestId *string
@@ -8003,6 +9251,61 @@ func (r PreviewDatasetResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r PreviewDatasetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetQuarantineResponse200Headers the declared response headers of an HTTP 200 response for GetQuarantine
+type GetQuarantineResponse200Headers struct {
+	XRequestId *string
+}
+
+// GetQuarantineResponseDefaultHeaders the declared response headers of an HTTP default response for GetQuarantine
+type GetQuarantineResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type GetQuarantineResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetQuarantineResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetQuarantineResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetQuarantineResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetQuarantineResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetQuarantineResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetQuarantineResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetQuarantineResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9648,6 +10951,66 @@ func (c *ClientWithResponses) RollbackAdapterWithResponse(ctx context.Context, n
 	return ParseRollbackAdapterResponse(rsp)
 }
 
+// EndTrafficWithResponse End the split of an adapter's traffic
+//
+// Lets the current version of the name answer all requests for it again. It is no mistake if they are not split.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /adapters/{name}/traffic (the `EndTraffic` operationId).
+func (c *ClientWithResponses) EndTrafficWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*EndTrafficResponse, error) {
+	rsp, err := c.EndTraffic(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEndTrafficResponse(rsp)
+}
+
+// GetTrafficWithResponse Show the split of an adapter's traffic
+//
+// Tells between which versions of an adapter or variant the requests for its bare name are split.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /adapters/{name}/traffic (the `GetTraffic` operationId).
+func (c *ClientWithResponses) GetTrafficWithResponse(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*GetTrafficResponse, error) {
+	rsp, err := c.GetTraffic(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTrafficResponse(rsp)
+}
+
+// SetTrafficWithBodyWithResponse Split an adapter's traffic
+//
+// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+func (c *ClientWithResponses) SetTrafficWithBodyWithResponse(ctx context.Context, name string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetTrafficResponse, error) {
+	rsp, err := c.SetTrafficWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetTrafficResponse(rsp)
+}
+
+// SetTrafficWithResponse Split an adapter's traffic
+//
+// Splits the requests for the bare name between versions of it, by weight: a canary. Every answer names the version that gave it. A request with the header X-Canary-Key (sticky: header), or of the same API key (sticky: client), gets the same version each time, on every replica; while a later version's weight grows, who has it keeps it. "imdb@3" stays that version. A rollback, or DELETE, ends the split; a version that is registered meanwhile waits. Per version, the metrics have lorikeet_version_request_duration_seconds.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /adapters/{name}/traffic (the `SetTraffic` operationId).
+func (c *ClientWithResponses) SetTrafficWithResponse(ctx context.Context, name string, body SetTrafficJSONRequestBody, reqEditors ...RequestEditorFn) (*SetTrafficResponse, error) {
+	rsp, err := c.SetTraffic(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetTrafficResponse(rsp)
+}
+
 // DeleteAdapterVersionWithResponse Delete a version
 //
 // Deletes one version of an adapter. When it was the current one, the newest that is left takes its place.
@@ -9873,6 +11236,51 @@ func (c *ClientWithResponses) GetDatasetWithResponse(ctx context.Context, id str
 	return ParseGetDatasetResponse(rsp)
 }
 
+// CleanDatasetWithBodyWithResponse Clean a data set
+//
+// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+func (c *ClientWithResponses) CleanDatasetWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CleanDatasetResponse, error) {
+	rsp, err := c.CleanDatasetWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCleanDatasetResponse(rsp)
+}
+
+// CleanDatasetWithResponse Clean a data set
+//
+// Makes a new data set of the rows that have none of the ailments to drop, and keeps the others in quarantine: GET /datasets/{id}/quarantine of the new one gives them out, each with its row number and its reasons. Of a contradiction all rows are left out. Where there is nothing to leave out, the data set itself is the answer (200 instead of 201).
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /datasets/{id}/clean (the `CleanDataset` operationId).
+func (c *ClientWithResponses) CleanDatasetWithResponse(ctx context.Context, id string, body CleanDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*CleanDatasetResponse, error) {
+	rsp, err := c.CleanDataset(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCleanDatasetResponse(rsp)
+}
+
+// ExamineDatasetWithResponse Examine a data set
+//
+// Looks through the rows of a data set for what a check of single rows cannot see: rows that are there twice, letter by letter, but for case and punctuation, or nearly (MinHash of runs of three words, from a similarity of 0.85 on); texts with contradictory labels; rows that are among the validation rows; empty texts and answers; damaged characters; rows that are far longer than the others; uneven and rare labels. Row numbers count from 1. The first million rows are looked through, of them 100,000 compared by their words.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /datasets/{id}/doctor (the `ExamineDataset` operationId).
+func (c *ClientWithResponses) ExamineDatasetWithResponse(ctx context.Context, id string, params *ExamineDatasetParams, reqEditors ...RequestEditorFn) (*ExamineDatasetResponse, error) {
+	rsp, err := c.ExamineDataset(ctx, id, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExamineDatasetResponse(rsp)
+}
+
 // PreviewDatasetWithResponse Preview a data set
 //
 // Shows the first rows of a data set, as training will see them.
@@ -9886,6 +11294,21 @@ func (c *ClientWithResponses) PreviewDatasetWithResponse(ctx context.Context, id
 		return nil, err
 	}
 	return ParsePreviewDatasetResponse(rsp)
+}
+
+// GetQuarantineWithResponse Download what was left out
+//
+// Gives out the rows that were left out of a cleaned data set, as JSON lines: {"row": 17, "reasons": ["duplicate"], "data": {"text": …, "label": …}}.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /datasets/{id}/quarantine (the `GetQuarantine` operationId).
+func (c *ClientWithResponses) GetQuarantineWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetQuarantineResponse, error) {
+	rsp, err := c.GetQuarantine(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetQuarantineResponse(rsp)
 }
 
 // DocsWithResponse The documentation as a page
@@ -10003,7 +11426,7 @@ func (c *ClientWithResponses) CreateKeyWithResponse(ctx context.Context, body Cr
 
 // RevokeKeyWithResponse Revoke a key
 //
-// Makes a key open nothing any more: here at once, in other replicas within a second. What is being answered ends well. It stays in the list.
+// Makes a key open nothing any more: here at once, in other replicas within a second. Its streams and waits end then; what else is being answered ends well. It stays in the list.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -10697,6 +12120,170 @@ func ParseRollbackAdapterResponse(rsp *http.Response) (*RollbackAdapterResponse,
 		response.Headers200 = &headers
 	case true:
 		var headers RollbackAdapterResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseEndTrafficResponse parses an HTTP response from a EndTrafficWithResponse call
+func ParseEndTrafficResponse(rsp *http.Response) (*EndTrafficResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &EndTrafficResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers EndTrafficResponse204Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers204 = &headers
+	case true:
+		var headers EndTrafficResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetTrafficResponse parses an HTTP response from a GetTrafficWithResponse call
+func ParseGetTrafficResponse(rsp *http.Response) (*GetTrafficResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTrafficResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Traffic
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetTrafficResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetTrafficResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSetTrafficResponse parses an HTTP response from a SetTrafficWithResponse call
+func ParseSetTrafficResponse(rsp *http.Response) (*SetTrafficResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetTrafficResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Traffic
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SetTrafficResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers SetTrafficResponseDefaultHeaders
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -11500,6 +13087,142 @@ func ParseGetDatasetResponse(rsp *http.Response) (*GetDatasetResponse, error) {
 	return response, nil
 }
 
+// ParseCleanDatasetResponse parses an HTTP response from a CleanDatasetWithResponse call
+func ParseCleanDatasetResponse(rsp *http.Response) (*CleanDatasetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CleanDatasetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Dataset
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Dataset
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CleanDatasetResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers CleanDatasetResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers CleanDatasetResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExamineDatasetResponse parses an HTTP response from a ExamineDatasetWithResponse call
+func ParseExamineDatasetResponse(rsp *http.Response) (*ExamineDatasetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExamineDatasetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Examination
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExamineDatasetResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ExamineDatasetResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
 // ParsePreviewDatasetResponse parses an HTTP response from a PreviewDatasetWithResponse call
 func ParsePreviewDatasetResponse(rsp *http.Response) (*PreviewDatasetResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -11543,6 +13266,55 @@ func ParsePreviewDatasetResponse(rsp *http.Response) (*PreviewDatasetResponse, e
 		response.Headers200 = &headers
 	case true:
 		var headers PreviewDatasetResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetQuarantineResponse parses an HTTP response from a GetQuarantineWithResponse call
+func ParseGetQuarantineResponse(rsp *http.Response) (*GetQuarantineResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetQuarantineResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetQuarantineResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetQuarantineResponseDefaultHeaders
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

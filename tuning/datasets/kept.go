@@ -11,21 +11,20 @@ import (
 	"lorikeet/tuning/data"
 )
 
-// Keep stores an upload byte by byte, for [Service.CreateKept] to read. What no data set
-// is made of is collected like any blob that nothing refers to.
-func (s *Service) Keep(ctx context.Context, r io.Reader) (digest string, bytes int64, err error) {
-	return s.o.Store.PutBlob(ctx, r)
-}
-
-// CreateKept is [Service.CreateFor] of an upload that was kept, which [Service.Upload]
-// then gives out again.
-func (s *Service) CreateKept(ctx context.Context, tenant, digest string, how data.Options) (Dataset, bool, error) {
-	b, err := s.o.Store.OpenBlob(ctx, digest)
+// CreateKept is [Service.CreateFor] of a whole file, whose bytes are kept for
+// [Service.Upload] to give out again.
+func (s *Service) CreateKept(ctx context.Context, tenant string, file io.ReadSeeker, how data.Options) (Dataset, bool, error) {
+	d, created, err := s.CreateFor(ctx, tenant, file, how)
 	if err != nil {
-		return Dataset{}, false, fmt.Errorf("upload: %w", err)
+		return d, created, err
 	}
-	d, created, err := s.CreateFor(ctx, tenant, b, how)
-	return d, created, errors.Join(err, b.Close())
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return d, created, err
+	}
+	if _, _, err := s.o.Store.PutBlob(ctx, file); err != nil {
+		return d, created, fmt.Errorf("data set %s: keep the upload: %w", d.ID, err)
+	}
+	return d, created, nil
 }
 
 // Upload gives the bytes of a data set: those of its upload where they were kept, else
