@@ -18,6 +18,7 @@ type Origin struct {
 	Task            string    `json:"task,omitempty"`
 	Problem         string    `json:"problem_type,omitempty"`
 	Training        *Training `json:"training,omitempty"` // nil: made elsewhere, or merged
+	Merged          *Merging  `json:"merged,omitempty"`   // nil: it was trained
 	Software        string    `json:"software,omitempty"` // what made it
 }
 
@@ -55,6 +56,7 @@ type Passport struct {
 	Rank      int                `json:"rank,omitempty" example:"8"`
 	Targets   []string           `json:"target_modules" example:"query,value"`
 	Training  *Training          `json:"training,omitempty"`
+	Merged    *Merging           `json:"merged,omitempty"`
 	Gate      *Gate              `json:"gate,omitempty"`
 	Metrics   map[string]float64 `json:"metrics" example:"eval_accuracy:0.9"`
 	Job       string             `json:"job,omitempty" example:"job_k3v9"`
@@ -83,7 +85,7 @@ func (v Version) Passport() Passport {
 	p := Passport{Name: v.Name, Version: v.Version, Digest: v.Digest, Kind: v.Kind,
 		Base: Fingerprint{Name: v.Base, Source: o.BaseSource, Digest: v.BaseDigest, TokenizerDigest: o.TokenizerDigest, License: o.BaseLicense},
 		Task: o.Task, Problem: o.Problem, Labels: slices.Clone(v.Labels), Template: v.Template, Rank: v.Rank, Targets: slices.Clone(v.Targets),
-		Training: o.Training, Gate: v.Gate, Metrics: maps.Clone(v.Metrics), Job: v.Job, Source: v.Source, Files: maps.Clone(v.Files), Software: o.Software, CreatedAt: v.CreatedAt}
+		Training: o.Training, Merged: o.Merged, Gate: v.Gate, Metrics: maps.Clone(v.Metrics), Job: v.Job, Source: v.Source, Files: maps.Clone(v.Files), Software: o.Software, CreatedAt: v.CreatedAt}
 	if p.Labels == nil {
 		p.Labels = []string{}
 	}

@@ -25,7 +25,8 @@ type Import struct {
 	Tenant  string // whose name it is to be; empty: the default tenant
 	Config  []byte // adapter_config.json
 	Weights io.ReaderAt
-	Size    int64 // bytes of Weights
+	Size    int64             // bytes of Weights
+	Merged  *adapters.Merging // of what it was made; nil: it was trained
 	// Calibration is adapters.CalibrationFile; nil: none.
 	Calibration []byte
 	Metrics     map[string]float64
@@ -84,6 +85,7 @@ func (e *Engine) Import(ctx context.Context, in Import) (adapters.Version, error
 		Base: in.Model, BaseDigest: s.base.Digest, Rank: a.Rank(), Targets: a.Targets(), Labels: labels, Template: a.Meta.Template,
 		Files:   map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights},
 		Metrics: in.Metrics, Source: in.Source, Tenant: in.Tenant, Origin: s.base.Origin(string(p.Problem), ""), CreatedAt: time.Now()}
+	v.Origin.Merged = in.Merged
 	if in.Calibration != nil {
 		if v.Files[adapters.CalibrationFile], err = e.Registry.Put(ctx, bytes.NewReader(in.Calibration)); err != nil {
 			return v, err

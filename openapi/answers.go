@@ -40,6 +40,11 @@ var failures = map[string][]int{
 	"metrics":              {503}, // when too many scrape at once
 	"dashboardFile":        {304},
 	"getAdapterFile":       {206, 304, 412, 416},
+	"mergeAdapters":        {404, 503, 507},
+	"setTraffic":           {507},
+	"endTraffic":           {507},
+	"cleanDataset":         {507},
+	"getQuarantine":        {206, 304, 412, 416},
 }
 
 // about says what a status means here.

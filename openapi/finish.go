@@ -192,7 +192,7 @@ func polymorphic(doc *openapi3.T) error {
 		delete(s.Properties, "tenant") // swag does not see that the request hides the spec's
 	}
 	// What callers send is read strictly.
-	for _, name := range append([]string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "TrafficRequest", "CleanRequest", "AdapterSource", "CreateKeyRequest",
+	for _, name := range append([]string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "TrafficRequest", "CleanRequest", "MergeRequest", "MergePart", "AdapterSource", "CreateKeyRequest",
 		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate", "Promote"}, openaiRequests...) {
 		s, err := schema(doc, name)
 		if err != nil {

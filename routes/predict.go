@@ -22,6 +22,7 @@ type engine interface {
 	Stats() inference.Stats
 	Ready() error
 	Import(context.Context, inference.Import) (adapters.Version, error)
+	Merge(context.Context, inference.Merge) (adapters.Version, error)
 	Residency(context.Context, adapters.Version) (inference.Residency, error)
 	Place(ctx context.Context, v adapters.Version, pin bool) error
 	Unpin(context.Context, adapters.Version) error

@@ -46,6 +46,7 @@ type fakeEngine struct {
 	asked   []inference.Request
 	wrote   []inference.GenerateRequest
 	tiers   map[string]inference.Residency
+	merged  inference.Merge
 	imports func(inference.Import) error
 }
 
@@ -142,6 +143,16 @@ func (e *fakeEngine) Import(ctx context.Context, in inference.Import) (adapters.
 	}
 	return e.registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: in.Name}, Kind: "adapter", Base: in.Model, Tenant: in.Tenant,
 		Files: map[string]adapters.File{adapters.ConfigFile: config, adapters.WeightsFile: weights}, CreatedAt: time.Now()})
+}
+
+func (e *fakeEngine) Merge(ctx context.Context, m inference.Merge) (adapters.Version, error) {
+	e.merged = m
+	for _, ref := range m.Adapters {
+		if _, err := e.registry.Resolve(ctx, ref); err != nil {
+			return adapters.Version{}, err
+		}
+	}
+	return e.registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: m.Name}, Kind: "adapter", Base: "bert", Tenant: m.Tenant, CreatedAt: time.Now()})
 }
 
 func (e *fakeEngine) Residency(_ context.Context, v adapters.Version) (inference.Residency, error) {

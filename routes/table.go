@@ -73,6 +73,7 @@ func (h *Handler) operations(o Options) []operation {
 
 		{get, "/adapters", handle(a.list), ok, predicts, false},
 		{post, "/adapters", handle(a.create), created, tunes, false},
+		{post, "/adapters/merge", handle(a.merge), created, tunes, false},
 		{get, "/adapters/{name}", handle(a.get), ok, predicts, false},
 		{del, "/adapters/{name}", handle(a.remove), empty, tunes, false},
 		{post, "/adapters/{name}/rollback", handle(a.rollback), ok, tunes, false},

@@ -235,7 +235,12 @@ func (o ownAdapters) Delete(ctx context.Context, name string, version int) error
 	return o.registry.Delete(ctx, name, version)
 }
 
-// ownEngine registers what is brought along under the caller's tenant.
+func (o ownEngine) Merge(ctx context.Context, m inference.Merge) (adapters.Version, error) {
+	m.Tenant = callerIn(ctx).tenant()
+	return o.engine.Merge(ctx, m)
+}
+
+// ownEngine registers what is brought along, or made, under the caller's tenant.
 type ownEngine struct{ engine }
 
 func (o ownEngine) Import(ctx context.Context, in inference.Import) (adapters.Version, error) {

@@ -48,6 +48,20 @@ func TestBeyond(t *testing.T) {
 			t.Error("two adapters give one score")
 		}
 	})
+	t.Run("adapters are merged", func(t *testing.T) {
+		c := client{t, c.url}
+		parts := []map[string]any{{"adapter": "mine", "weight": 0.5}, {"adapter": "yours@1", "weight": 0.5}}
+		v := c.call(201, "POST", "/adapters/merge", map[string]any{"name": "both", "adapters": parts, "method": "cat"})
+		p := c.call(200, "GET", "/adapters/both/versions/1/passport", nil)
+		if merged := p["merged"].(map[string]any); v["rank"] != 8.0 || merged["method"] != "cat" || len(merged["adapters"].([]any)) != 2 || p["source"] != "merge:mine@1+yours@1" {
+			t.Errorf("%v, %v", v, p)
+		}
+		for _, method := range []string{"linear", "ties", "dare_linear", "dare_ties"} {
+			c.call(201, "POST", "/adapters/merge", map[string]any{"name": "both", "adapters": parts, "method": method})
+		}
+		c.call(200, "POST", "/predict", map[string]any{"inputs": "good", "fan_out": []string{"both@1", "both@2", "both@3", "both@4", "both"}})
+		c.call(422, "POST", "/adapters/merge", map[string]any{"name": "both", "adapters": parts[:1]})
+	})
 	t.Run("traffic is split", func(t *testing.T) {
 		c := client{t: t, url: c.url, http: c.http}
 		c.call(200, "POST", "/adapters/mine/traffic", map[string]any{"versions": map[string]int{"1": 1}})
