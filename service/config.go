@@ -65,7 +65,6 @@ func newConfig() *config { return &config{} }
 const envPrefix = "LORIKEET_"
 
 func (c *config) flags(f *pflag.FlagSet) {
-	c.given = f.Changed
 	f.StringVar(&c.addr, "addr", "127.0.0.1:8080", "address to listen on")
 	f.StringVar(&c.data, "data", dataFolder(), "folder for the record store, blobs and caches")
 	f.StringArrayVar(&c.bases, "base", nil, "base model as NAME=SOURCE; SOURCE is a Hugging Face folder, a GGUF file, hf:owner/repo[@revision] or builtin:NAME (repeatable; default the built-in ones)")
@@ -115,6 +114,7 @@ func dataFolder() string {
 // environment fills in the flags that were not given from LORIKEET_…, and refuses a
 // variable that is none of them. Lists are separated by commas.
 func (c *config) environment(f *pflag.FlagSet, environ []string) error {
+	c.given = f.Changed
 	var errs []error
 	for _, e := range environ {
 		name, value, _ := strings.Cut(e, "=")
