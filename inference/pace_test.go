@@ -142,7 +142,7 @@ func TestALargeRequestIsTakenWhenNothingWaits(t *testing.T) {
 }
 
 func TestTextsWaitForTheRowsOfOthers(t *testing.T) {
-	w := &writer{engine: &Engine{Options: Options{MaxWaiting: 1000, MaxWait: 2 * time.Second}}}
+	w := &writer{cache: &deviceCache{}, engine: &Engine{Options: Options{MaxWaiting: 1000, MaxWait: 2 * time.Second}}}
 	d := func() *draft { return &draft{beams: 1, most: 100} }
 	for i := range 32 { // nothing is known, and there are rows
 		if err := w.admits(1); err != nil {
