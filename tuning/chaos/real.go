@@ -308,6 +308,9 @@ func (r *real) disturbed(ctx context.Context, want []map[string]string) (report,
 	rep := report{Accepted: len(ids), Statuses: map[tuning.Status]int{}, Wasted: map[string]int{}}
 	for n, id := range ids {
 		got, err := r.files(ctx, id)
+		if ctx.Err() != nil {
+			break // nothing is known of the rest
+		}
 		if err != nil {
 			r.violation("%v", err)
 			continue
@@ -325,6 +328,9 @@ func (r *real) disturbed(ctx context.Context, want []map[string]string) (report,
 	}
 	peace()
 	harm.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return rep, fmt.Errorf("%w: %d of %d trainings were over", err, rep.Finished, rep.Accepted)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	rep.Lost = rep.Accepted - rep.Finished
