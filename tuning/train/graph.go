@@ -9,8 +9,8 @@ import (
 	"lorikeet/inference/nn"
 )
 
-// The loop runs three graphs: gradient for each micro-batch, update once a step,
-// predict for evaluation. The host decides what a row weighs in the loss, so
+// The loop runs these graphs: gradient for each micro-batch, norm and then update for
+// each parameter once a step, predict for evaluation. The host decides what a row weighs in the loss, so
 // that a short last batch and gradient accumulation need no graph of their own.
 
 // gradient builds, for a batch of this size, the weighted sum of the rows' losses and
@@ -63,44 +63,44 @@ func (l *loop) adam() adamW {
 	return *l.optimizer
 }
 
-// update builds one step of AdamW (Loshchilov & Hutter 2019) on every learned
-// parameter, after clipping the gradient to a global norm as
-// torch.nn.utils.clip_grad_norm_ does. The scalars rate, correction1 = 1-β1ᵗ and
-// correction2 = 1-β2ᵗ come from the host.
-// Outputs: the norm before clipping, then value, first and second moment of each.
-func (l *loop) update(p *nn.Pass) []*Node {
-	scalar := func(name string) *Node { return p.Input(name, dtypes.Float32) }
-	rate, correction1, correction2 := scalar("rate"), scalar("correction1"), scalar("correction2")
-
-	state := func(kind string, t tensor) *Node {
-		return p.Input(kind+":"+t.param.Name, dtypes.Float32, t.param.Shape.Dimensions...)
-	}
-	var grads []*Node
+// norm builds the global norm of the gradients, and what they are multiplied by so that
+// it is at most the largest allowed, as torch.nn.utils.clip_grad_norm_ does.
+func (l *loop) norm(p *nn.Pass) []*Node {
 	square := ScalarZero(p.Graph, dtypes.Float32)
 	for _, t := range l.learned {
-		g := state("gradient", t)
-		grads = append(grads, g)
+		g := p.Input("gradient:"+t.param.Name, dtypes.Float32, t.param.Shape.Dimensions...)
 		square = Add(square, ReduceAllSum(Square(g)))
 	}
 	norm := Sqrt(square)
-	outputs := []*Node{norm}
-	adam := l.adam()
 	clip := ScalarOne(p.Graph, dtypes.Float32)
 	if l.maxNorm > 0 {
 		clip = Min(clip, Div(Scalar(p.Graph, dtypes.Float32, l.maxNorm), AddScalar(norm, 1e-6)))
 	}
-	for i, t := range l.learned {
-		value, m, v := state("value", t), state("m", t), state("v", t)
-		g := Mul(grads[i], clip)
-		if decays(t.param.Name) {
+	return []*Node{norm, clip}
+}
+
+// update builds one step of AdamW (Loshchilov & Hutter 2019) on a parameter. The scalars
+// rate, correction1 = 1-β1ᵗ and correction2 = 1-β2ᵗ come from the host, clip from norm.
+// Outputs: value, first and second moment.
+//
+// Parameters are updated one by one: XLA's CPU makes new tensors of what it is given to
+// consume, and of all parameters at once that is a second copy of the model and of both
+// moments, in fresh memory in every step.
+func (l *loop) update(dims []int, decays bool) func(*nn.Pass) []*Node {
+	return func(p *nn.Pass) []*Node {
+		scalar := func(name string) *Node { return p.Input(name, dtypes.Float32) }
+		rate, correction1, correction2, clip := scalar("rate"), scalar("correction1"), scalar("correction2"), scalar("clip")
+		state := func(kind string) *Node { return p.Input(kind, dtypes.Float32, dims...) }
+		value, m, v, g, adam := state("value"), state("m"), state("v"), state("gradient"), l.adam()
+		g = Mul(g, clip)
+		if decays {
 			value = Sub(value, Mul(MulScalar(rate, l.decay), value))
 		}
 		m = Add(MulScalar(m, adam.beta1), MulScalar(g, 1-adam.beta1))
 		v = Add(MulScalar(v, adam.beta2), MulScalar(Square(g), 1-adam.beta2))
 		step := Div(Div(m, correction1), AddScalar(Sqrt(Div(v, correction2)), adam.epsilon))
-		outputs = append(outputs, Sub(value, Mul(rate, step)), m, v)
+		return []*Node{Sub(value, Mul(rate, step)), m, v}
 	}
-	return outputs
 }
 
 // decays reports whether weight decay acts on a parameter: not on biases and not on

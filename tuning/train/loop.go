@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/gomlx/core/graph"
@@ -212,45 +211,53 @@ func scalar(b compute.Buffer) (float64, error) {
 // advance makes one step of the optimizer with the accumulated gradient, and returns
 // the gradient's norm before clipping.
 func (l *loop) advance(rate float64) (norm float64, err error) {
-	g, err := l.program("update", l.update)
+	g, err := l.program("norm", l.norm)
 	if err != nil {
 		return 0, err
 	}
-	t, adam := float64(l.step+1), l.adam()
-	scalars := map[string]float64{"rate": rate, "correction1": 1 - math.Pow(adam.beta1, t), "correction2": 1 - math.Pow(adam.beta2, t)}
-	f := &feed{l: l}
-	defer func() { err = errors.Join(err, f.free()) }()
 	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
-		if v, ok := scalars[p.Name]; ok {
-			b, err := give(f, []float32{float32(v)})
-			return b, false, err
-		}
-		return l.state(p.Name), true, nil
+		return l.learned[l.place[p.Name[len("gradient:"):]]].gradient, false, nil
 	})
 	if err != nil {
 		return 0, err
 	}
+	f := &feed{l: l, held: out[1:]}
+	defer func() { err = errors.Join(err, f.free()) }()
+	t, adam := float64(l.step+1), l.adam()
+	scalars := map[string]compute.Buffer{"clip": out[1]}
+	for name, v := range map[string]float64{"rate": rate, "correction1": 1 - math.Pow(adam.beta1, t), "correction2": 1 - math.Pow(adam.beta2, t)} {
+		if scalars[name], err = give(f, []float32{float32(v)}); err != nil {
+			return 0, err
+		}
+	}
 	for i := range l.learned {
-		t := &l.learned[i]
-		t.value, t.m, t.v, t.gradient = out[1+3*i], out[2+3*i], out[3+3*i], nil
+		if err := l.adjust(&l.learned[i], scalars); err != nil {
+			return 0, err
+		}
 	}
 	l.step++
 	return scalar(out[0])
 }
 
-// state finds "m:…", "v:…", "value:…" or "gradient:…".
-func (l *loop) state(name string) compute.Buffer {
-	kind, param, _ := strings.Cut(name, ":")
-	t := l.learned[l.place[param]]
-	switch kind {
-	case "m":
-		return t.m
-	case "v":
-		return t.v
-	case "gradient":
-		return t.gradient
+// adjust updates one parameter.
+func (l *loop) adjust(t *tensor, scalars map[string]compute.Buffer) error {
+	dims, decays := t.param.Shape.Dimensions, decays(t.param.Name)
+	g, err := l.program(fmt.Sprint("update", dims, decays), l.update(dims, decays))
+	if err != nil {
+		return err
 	}
-	return t.value
+	state := map[string]compute.Buffer{"value": t.value, "m": t.m, "v": t.v, "gradient": t.gradient}
+	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
+		if b, ok := scalars[p.Name]; ok {
+			return b, false, nil
+		}
+		return state[p.Name], true, nil
+	})
+	if err != nil {
+		return err
+	}
+	t.value, t.m, t.v, t.gradient = out[0], out[1], out[2], nil
+	return nil
 }
 
 // predictions runs the model on a batch without dropout → [rows][…].
