@@ -49,7 +49,7 @@ func TestBeyond(t *testing.T) {
 		}
 	})
 	t.Run("adapters are merged", func(t *testing.T) {
-		c := client{t, c.url}
+		c := client{t: t, url: c.url, http: c.http}
 		parts := []map[string]any{{"adapter": "mine", "weight": 0.5}, {"adapter": "yours@1", "weight": 0.5}}
 		v := c.call(201, "POST", "/adapters/merge", map[string]any{"name": "both", "adapters": parts, "method": "cat"})
 		p := c.call(200, "GET", "/adapters/both/versions/1/passport", nil)
