@@ -71,6 +71,9 @@ func commands(t *testing.T, standIns ...string) (path, calls string) {
 
 // TestTheRunbook runs its commands, in order, against the service that it speaks of.
 func TestTheRunbook(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some dozens of programs are started")
+	}
 	for _, name := range []string{"bash", "curl", "jq", "redis-cli", "tar", "sha256sum"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skip("missing " + name)
