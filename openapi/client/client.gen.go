@@ -351,6 +351,69 @@ func (e KeyScope) Valid() bool {
 	}
 }
 
+// Defines values for MergeRequestMajoritySignMethod.
+const (
+	MergeRequestMajoritySignMethodFrequency MergeRequestMajoritySignMethod = "frequency"
+	MergeRequestMajoritySignMethodTotal     MergeRequestMajoritySignMethod = "total"
+)
+
+// Valid indicates whether the value is a known member of the MergeRequestMajoritySignMethod enum.
+func (e MergeRequestMajoritySignMethod) Valid() bool {
+	switch e {
+	case MergeRequestMajoritySignMethodFrequency:
+		return true
+	case MergeRequestMajoritySignMethodTotal:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MergeRequestMethod.
+const (
+	Cat        MergeRequestMethod = "cat"
+	DareLinear MergeRequestMethod = "dare_linear"
+	DareTies   MergeRequestMethod = "dare_ties"
+	Linear     MergeRequestMethod = "linear"
+	Ties       MergeRequestMethod = "ties"
+)
+
+// Valid indicates whether the value is a known member of the MergeRequestMethod enum.
+func (e MergeRequestMethod) Valid() bool {
+	switch e {
+	case Cat:
+		return true
+	case DareLinear:
+		return true
+	case DareTies:
+		return true
+	case Linear:
+		return true
+	case Ties:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MergingMajoritySignMethod.
+const (
+	MergingMajoritySignMethodFrequency MergingMajoritySignMethod = "frequency"
+	MergingMajoritySignMethodTotal     MergingMajoritySignMethod = "total"
+)
+
+// Valid indicates whether the value is a known member of the MergingMajoritySignMethod enum.
+func (e MergingMajoritySignMethod) Valid() bool {
+	switch e {
+	case MergingMajoritySignMethodFrequency:
+		return true
+	case MergingMajoritySignMethodTotal:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ModelKind.
 const (
 	ModelKindBase    ModelKind = "base"
@@ -1508,6 +1571,87 @@ type LoRAOptions_TargetModules struct {
 	union json.RawMessage
 }
 
+// MergePart defines model for MergePart.
+type MergePart struct {
+	// Adapter Example: imdb@3
+	Adapter string `json:"adapter"`
+
+	// Weight default 1
+	//
+	// Example: 0.5
+	Weight *float32 `json:"weight,omitempty"`
+}
+
+// MergeRequest defines model for MergeRequest.
+type MergeRequest struct {
+	Adapters []MergePart `json:"adapters"`
+
+	// Density share of the values that stay; of ties and dare, default 0.5
+	//
+	// Example: 0.5
+	Density *float32 `json:"density,omitempty"`
+
+	// MajoritySignMethod of ties: by the sum of the values, or by their number
+	//
+	// Example: total
+	MajoritySignMethod *MergeRequestMajoritySignMethod `json:"majority_sign_method,omitempty"`
+
+	// Method Example: ties
+	Method *MergeRequestMethod `json:"method,omitempty"`
+
+	// Name Example: both
+	Name string `json:"name"`
+
+	// Seed of dare's draws; default 42
+	//
+	// Example: 42
+	Seed *int64 `json:"seed,omitempty"`
+}
+
+// MergeRequestMajoritySignMethod of ties: by the sum of the values, or by their number
+//
+// Example: total
+type MergeRequestMajoritySignMethod string
+
+// MergeRequestMethod Example: ties
+type MergeRequestMethod string
+
+// MergedPart defines model for MergedPart.
+type MergedPart struct {
+	Version Ref `json:"version"`
+
+	// Weight Example: 0.5
+	Weight float32 `json:"weight"`
+}
+
+// Merging defines model for Merging.
+type Merging struct {
+	Adapters []MergedPart `json:"adapters"`
+
+	// Density share of the values that stay; of ties and dare
+	//
+	// Example: 0.5
+	Density *float32 `json:"density,omitempty"`
+
+	// MajoritySignMethod of ties
+	//
+	// Example: total
+	MajoritySignMethod *MergingMajoritySignMethod `json:"majority_sign_method,omitempty"`
+
+	// Method Example: ties
+	Method string `json:"method"`
+
+	// Seed of dare's draws
+	//
+	// Example: 42
+	Seed *int64 `json:"seed,omitempty"`
+}
+
+// MergingMajoritySignMethod of ties
+//
+// Example: total
+type MergingMajoritySignMethod string
+
 // Message defines model for Message.
 type Message struct {
 	Content string `json:"content"`
@@ -1622,6 +1766,7 @@ type Passport struct {
 
 	// Labels Example: ["negative","positive"]
 	Labels []string `json:"labels"`
+	Merged *Merging `json:"merged,omitempty"`
 
 	// Metrics Example: {"eval_accuracy":0.9}
 	Metrics map[string]float64 `json:"metrics"`
@@ -1986,6 +2131,14 @@ type QueueWorker struct {
 
 	// Slots Example: 1
 	Slots int `json:"slots"`
+}
+
+// Ref defines model for Ref.
+type Ref struct {
+	// Digest "sha256:…" over the files
+	Digest  string `json:"digest"`
+	Name    string `json:"name"`
+	Version int    `json:"version"`
 }
 
 // RollbackRequest defines model for RollbackRequest.
@@ -2418,6 +2571,9 @@ type CreateAdapterJSONRequestBody = AdapterSource
 
 // CreateAdapterMultipartRequestBody defines body for CreateAdapter for multipart/form-data ContentType.
 type CreateAdapterMultipartRequestBody = AdapterForm
+
+// MergeAdaptersJSONRequestBody defines body for MergeAdapters for application/json ContentType.
+type MergeAdaptersJSONRequestBody = MergeRequest
 
 // RollbackAdapterJSONRequestBody defines body for RollbackAdapter for application/json ContentType.
 type RollbackAdapterJSONRequestBody = RollbackRequest
@@ -3125,6 +3281,24 @@ type ClientInterface interface {
 	// Corresponds with POST /adapters (the `CreateAdapter` operationId).
 	CreateAdapter(ctx context.Context, body CreateAdapterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// MergeAdaptersWithBody Merge adapters
+	//
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+	MergeAdaptersWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MergeAdapters Merge adapters
+	//
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+	MergeAdapters(ctx context.Context, body MergeAdaptersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteAdapter Delete an adapter
 	//
 	// Deletes an adapter with all its versions. Requests in flight end well.
@@ -3656,6 +3830,44 @@ func (c *Client) CreateAdapterWithBody(ctx context.Context, contentType string, 
 // Corresponds with POST /adapters (the `CreateAdapter` operationId).
 func (c *Client) CreateAdapter(ctx context.Context, body CreateAdapterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateAdapterRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeAdaptersWithBody Merge adapters
+//
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+func (c *Client) MergeAdaptersWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeAdaptersRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MergeAdapters Merge adapters
+//
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+func (c *Client) MergeAdapters(ctx context.Context, body MergeAdaptersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMergeAdaptersRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4828,6 +5040,46 @@ func NewCreateAdapterRequestWithBody(server string, contentType string, body io.
 	}
 
 	operationPath := fmt.Sprintf("/adapters")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewMergeAdaptersRequest calls the generic MergeAdapters builder with application/json body
+func NewMergeAdaptersRequest(server string, body MergeAdaptersJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMergeAdaptersRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewMergeAdaptersRequestWithBody constructs an http.Request for the MergeAdapters method, with any body, and a specified content type
+func NewMergeAdaptersRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/adapters/merge")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -7144,6 +7396,24 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /adapters (the `CreateAdapter` operationId).
 	CreateAdapterWithResponse(ctx context.Context, body CreateAdapterJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateAdapterResponse, error)
 
+	// MergeAdaptersWithBodyWithResponse Merge adapters
+	//
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+	MergeAdaptersWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeAdaptersResponse, error)
+
+	// MergeAdaptersWithResponse Merge adapters
+	//
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+	MergeAdaptersWithResponse(ctx context.Context, body MergeAdaptersJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeAdaptersResponse, error)
+
 	// DeleteAdapterWithResponse Delete an adapter
 	//
 	// Deletes an adapter with all its versions. Requests in flight end well.
@@ -7869,6 +8139,69 @@ func (r CreateAdapterResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CreateAdapterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// MergeAdaptersResponse201Headers the declared response headers of an HTTP 201 response for MergeAdapters
+type MergeAdaptersResponse201Headers struct {
+	Location   *string
+	XRequestId *string
+}
+
+// MergeAdaptersResponseDefaultHeaders the declared response headers of an HTTP default response for MergeAdapters
+type MergeAdaptersResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type MergeAdaptersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *AdapterVersion
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *MergeAdaptersResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *MergeAdaptersResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r MergeAdaptersResponse) GetJSON201() *AdapterVersion {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r MergeAdaptersResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r MergeAdaptersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r MergeAdaptersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MergeAdaptersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r MergeAdaptersResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -9262,6 +9595,16 @@ type GetQuarantineResponse200Headers struct {
 	XRequestId *string
 }
 
+// GetQuarantineResponse206Headers the declared response headers of an HTTP 206 response for GetQuarantine
+type GetQuarantineResponse206Headers struct {
+	XRequestId *string
+}
+
+// GetQuarantineResponse304Headers the declared response headers of an HTTP 304 response for GetQuarantine
+type GetQuarantineResponse304Headers struct {
+	XRequestId *string
+}
+
 // GetQuarantineResponseDefaultHeaders the declared response headers of an HTTP default response for GetQuarantine
 type GetQuarantineResponseDefaultHeaders struct {
 	XRequestId *string
@@ -9274,6 +9617,10 @@ type GetQuarantineResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers200 the parsed response headers for an HTTP 200 response
 	Headers200 *GetQuarantineResponse200Headers
+	// Headers206 the parsed response headers for an HTTP 206 response
+	Headers206 *GetQuarantineResponse206Headers
+	// Headers304 the parsed response headers for an HTTP 304 response
+	Headers304 *GetQuarantineResponse304Headers
 	// HeadersDefault the parsed response headers for an HTTP default response
 	HeadersDefault *GetQuarantineResponseDefaultHeaders
 }
@@ -10891,6 +11238,36 @@ func (c *ClientWithResponses) CreateAdapterWithResponse(ctx context.Context, bod
 	return ParseCreateAdapterResponse(rsp)
 }
 
+// MergeAdaptersWithBodyWithResponse Merge adapters
+//
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+func (c *ClientWithResponses) MergeAdaptersWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MergeAdaptersResponse, error) {
+	rsp, err := c.MergeAdaptersWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeAdaptersResponse(rsp)
+}
+
+// MergeAdaptersWithResponse Merge adapters
+//
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /adapters/merge (the `MergeAdapters` operationId).
+func (c *ClientWithResponses) MergeAdaptersWithResponse(ctx context.Context, body MergeAdaptersJSONRequestBody, reqEditors ...RequestEditorFn) (*MergeAdaptersResponse, error) {
+	rsp, err := c.MergeAdapters(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMergeAdaptersResponse(rsp)
+}
+
 // DeleteAdapterWithResponse Delete an adapter
 //
 // Deletes an adapter with all its versions. Requests in flight end well.
@@ -11956,6 +12333,69 @@ func ParseCreateAdapterResponse(rsp *http.Response) (*CreateAdapterResponse, err
 		response.Headers201 = &headers
 	case true:
 		var headers CreateAdapterResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseMergeAdaptersResponse parses an HTTP response from a MergeAdaptersWithResponse call
+func ParseMergeAdaptersResponse(rsp *http.Response) (*MergeAdaptersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MergeAdaptersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest AdapterVersion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers MergeAdaptersResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers MergeAdaptersResponseDefaultHeaders
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -13293,6 +13733,9 @@ func ParseGetQuarantineResponse(rsp *http.Response) (*GetQuarantineResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13313,6 +13756,26 @@ func ParseGetQuarantineResponse(rsp *http.Response) (*GetQuarantineResponse, err
 			headers.XRequestId = &value
 		}
 		response.Headers200 = &headers
+	case rsp.StatusCode == 206:
+		var headers GetQuarantineResponse206Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers206 = &headers
+	case rsp.StatusCode == 304:
+		var headers GetQuarantineResponse304Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers304 = &headers
 	case true:
 		var headers GetQuarantineResponseDefaultHeaders
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
