@@ -160,6 +160,7 @@ func content(op *openapi3.Operation) {
 	case "openaiGetFileContent":
 		ok.Value.Content = binary()
 		ok.Value.Content["text/csv"] = openapi3.NewMediaType().WithSchemaRef(text("the results of a job"))
+		ok.Value.Content["application/x-ndjson"] = openapi3.NewMediaType().WithSchemaRef(text("rows, a line each"))
 		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())
 		header(ok.Value, "ETag", "the digest of an upload")
 	case "getAdapterFile":

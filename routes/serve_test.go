@@ -312,8 +312,12 @@ func TestDrainOfAKeptConnection(t *testing.T) {
 	}
 	s.stop()
 	<-s.handler.drained.Done()
+	began := time.Now()
 	if _, err := io.WriteString(c, strings.ReplaceAll(predictHead, "\n", "\r\n")); err != nil {
 		t.Fatal(err)
+	}
+	if time.Since(began) > linger/2 {
+		t.Skip("the machine is too busy: the connection may have been closed as idle")
 	}
 	if r := answer(); r.StatusCode != 200 || !r.Close {
 		t.Errorf("%s, close %v", r.Status, r.Close)

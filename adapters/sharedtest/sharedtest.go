@@ -26,7 +26,7 @@ func Python(t testing.TB, modules ...string) string {
 		t.Skipf("missing %s (LORIKEET_PYTHON)", python)
 	}
 	find := "import importlib.util as u, sys; sys.exit(not all(map(u.find_spec, sys.argv[1:])))"
-	if err := exec.CommandContext(t.Context(), python, append([]string{"-c", find}, modules...)...).Run(); err != nil {
+	if err := exec.CommandContext(t.Context(), python, append([]string{"-c", find}, modules...)...).Run(); err != nil { //nolint:gosec // the Python that whoever runs the tests names
 		t.Skipf("missing a Python with %s (LORIKEET_PYTHON)", strings.Join(modules, ", "))
 	}
 	return python
