@@ -1,11 +1,13 @@
-package main
+package examples
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -13,35 +15,45 @@ import (
 	"lorikeet/inference/device/devicetest"
 )
 
+// commands are the fenced blocks of a document.
+var commands = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+
 // TestTheTutorial runs the commands of docs/TUTORIAL.md and then of docs/HOWTO.md, as a
 // reader would: in one shell, against a service with the built-in bases.
 func TestTheTutorial(t *testing.T) {
 	if testing.Short() {
 		t.Skip("trains for a minute")
 	}
-	for _, name := range []string{"bash", "curl", "jq"} {
+	for _, name := range []string{"bash", "curl", "jq", "go"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skip("missing " + name)
 		}
 	}
 	devicetest.XLA(t)
-	examples, err := filepath.Abs("../examples")
+	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	if err := os.Symlink(examples, filepath.Join(dir, "examples")); err != nil {
+	if err := os.Symlink(here, filepath.Join(dir, "examples")); err != nil {
 		t.Fatal(err)
 	}
-	path, _ := commands(t)
-	addr := freeAddress(t)
-	env := append(os.Environ(), "PATH="+path, "API=http://"+addr)
+	program := filepath.Join(dir, "service")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "lorikeet/service").CombinedOutput(); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	env := append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"), "API=http://"+addr)
 	ctx, stop := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, "service", "--addr", addr, "--data", t.TempDir(), "--backend", "xla:cpu", "--log-level", "warn")
-	cmd.Path, cmd.Env, cmd.Stderr = filepath.Join(strings.SplitN(path, ":", 2)[0], "service"), env, os.Stderr
+	cmd := exec.CommandContext(ctx, program, "--addr", addr, "--data", t.TempDir(), "--backend", "xla:cpu", "--log-level", "warn")
+	cmd.Env, cmd.Stderr = env, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 30 * time.Second
-	cmd.Err = nil // the path is ours
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +74,12 @@ func TestTheTutorial(t *testing.T) {
 	}
 	var script strings.Builder
 	for _, file := range []string{"../docs/TUTORIAL.md", "../docs/HOWTO.md"} {
-		for _, b := range blocksOf(t, file) {
-			script.WriteString(b.text)
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range commands.FindAllStringSubmatch(string(raw), -1) {
+			script.WriteString(b[1])
 		}
 	}
 	run := exec.CommandContext(ctx, "bash", "-euxo", "pipefail", "-c", script.String()) //nolint:gosec // the tutorial's
