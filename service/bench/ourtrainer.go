@@ -78,7 +78,7 @@ func (t *trainer) versions() string { return t.device.Info().String() }
 
 func (t *trainer) close() {
 	t.stop()
-	<-t.ended // it was told to stop
+	<-t.ended //nolint:errcheck // it was told to stop
 }
 
 // answer makes steps.
