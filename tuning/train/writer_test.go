@@ -216,7 +216,7 @@ func TestTranslationsAreMeasuredAsTheFieldDoes(t *testing.T) {
 	}
 	slices.Sort(names)
 	if want := []string{"base_bleu", "base_chrf", "base_loss", "base_perplexity", "base_token_accuracy", "eval_bleu", "eval_chrf", "eval_loss",
-		"eval_perplexity", "eval_token_accuracy", "train_loss", "train_runtime_seconds"}; !slices.Equal(names, want) {
+		"eval_perplexity", "eval_samples", "eval_token_accuracy", "train_loss", "train_runtime_seconds", "train_samples"}; !slices.Equal(names, want) {
 		t.Errorf("measured %q, want %q", names, want)
 	}
 	if out.Template != "" {
