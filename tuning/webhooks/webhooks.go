@@ -291,6 +291,7 @@ func (s *Service) Update(ctx context.Context, id string, change func(*Endpoint))
 			return e, err
 		}
 		before, _ := json.Marshal(e) // it was read from JSON
+		was := e.UpdatedAt
 		change(&e)
 		if after, _ := json.Marshal(e); string(after) == string(before) {
 			return e, nil
@@ -303,10 +304,25 @@ func (s *Service) Update(ctx context.Context, id string, change func(*Endpoint))
 		if errors.Is(err, store.ErrExists) {
 			continue
 		}
-		if err == nil {
-			s.tidy(ctx, fmt.Sprintf("%s%s/%06d", endpoints, id, n))
+		if err == nil && time.Since(was) > slowest {
+			s.tidyBefore(ctx, id, n)
 		}
 		return e, err
+	}
+}
+
+// slowest is longer than a change takes. A record may go only when nobody can still be
+// about to make it anew, out of what was there before it: that change would be lost.
+const slowest = 10 * time.Minute
+
+// tidyBefore deletes the records of an endpoint up to the n-th.
+func (s *Service) tidyBefore(ctx context.Context, id string, n int) {
+	for ; n > 0; n-- {
+		key := fmt.Sprintf("%s%s/%06d", endpoints, id, n)
+		if _, err := s.o.Store.Get(ctx, key); errors.Is(err, store.ErrNotFound) {
+			return // tidied before
+		}
+		s.tidy(ctx, key)
 	}
 }
 
