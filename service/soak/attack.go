@@ -63,6 +63,7 @@ func attack(ctx context.Context, t vegeta.Targeter, l *ledger, rate, clients int
 	a := vegeta.NewAttacker(options...)
 	stop := context.AfterFunc(ctx, func() { a.Stop() })
 	defer stop()
+	defer l.CloseIdleConnections()
 	begin := time.Now()
 	for range a.Attack(t, vegeta.Rate{Freq: rate, Per: time.Second}, duration, "soak") {
 	} // the ledger has seen it

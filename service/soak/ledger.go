@@ -37,6 +37,13 @@ func newLedger(connections int) *ledger {
 		DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext}}
 }
 
+// CloseIdleConnections closes what the service would keep a goroutine for.
+func (l *ledger) CloseIdleConnections() {
+	if t, ok := l.next.(*http.Transport); ok {
+		t.CloseIdleConnections()
+	}
+}
+
 // RoundTrip implements http.RoundTripper.
 func (l *ledger) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
