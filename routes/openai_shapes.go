@@ -2,6 +2,7 @@ package routes
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -11,7 +12,15 @@ import (
 // leastLogprob stands for what JSON cannot hold, the logarithm of 0, as in OpenAI's API.
 const leastLogprob = -9999
 
-func finite(logprob float64) float64 { return max(logprob, leastLogprob) }
+func finite(logprob float64) float64 {
+	if logprob > leastLogprob && logprob <= 0 {
+		return logprob
+	}
+	if logprob > 0 && !math.IsInf(logprob, 1) { // rounding
+		return 0
+	}
+	return leastLogprob // also what is no number, where penalties leave no finite score
+}
 
 // chatWhole is the whole answer to a conversation.
 func chatWhole(h completionHead, choices []writtenText, used openaiUsage) chatCompletion {

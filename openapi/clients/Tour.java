@@ -25,11 +25,11 @@ public class Tour {
     TuningApi tuning = new TuningApi(client);
 
     PredictRequestInputs text = new PredictRequestInputs("The waiter was charming and the dessert was superb.");
-    Prediction predicted = inference.predict(new PredictRequest().model("tiny-bert").adapter("sentiment").inputs(text), null);
+    Prediction predicted = inference.predict(new PredictRequest().model("tiny-bert").adapter("sentiment").inputs(text), null, null);
     String label = predicted.getResults().get(0).getLabel();
     check("predict", label.equals("positive"), predicted);
 
-    Generation wrote = inference.generate(new GenerateRequest().model("tiny-t5").instruction("Translate to Spanish.").input("The cat is black."), null);
+    Generation wrote = inference.generate(new GenerateRequest().model("tiny-t5").instruction("Translate to Spanish.").input("The cat is black."), null, null);
     check("generate", !wrote.getText().isEmpty(), wrote);
 
     RowSource rows = new RowSource().rows(List.of(Map.of("text", "good", "label", "yes"), Map.of("text", "bad", "label", "no")));
@@ -40,7 +40,7 @@ public class Tour {
     check("jobs", !jobs.getData().isEmpty(), jobs);
 
     try {
-      inference.predict(new PredictRequest().model("tiny-bert").adapter("nobody@9").inputs(text), null);
+      inference.predict(new PredictRequest().model("tiny-bert").adapter("nobody@9").inputs(text), null, null);
       check("an error", false, "none");
     } catch (ApiException e) {
       Problem problem = Problem.fromJson(e.getResponseBody());
