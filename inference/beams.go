@@ -139,7 +139,9 @@ func (b *beams) result() (tokens []int32, stopped bool) {
 
 // best gives the n highest scores' tokens, highest first.
 func best(scores []float32, n int) []int32 {
-	n = min(n, len(scores))
+	if n = min(n, len(scores)); n <= 0 {
+		return nil
+	}
 	// A small heap would do; n is a few, and most scores are below the least of them.
 	top := make([]int32, 0, n+1)
 	for i, x := range scores {
