@@ -27,16 +27,12 @@ type prompts []string
 
 // UnmarshalJSON reports every bad element, with its index.
 func (p *prompts) UnmarshalJSON(data []byte) error {
-	var list []json.RawMessage
-	switch first(data) {
-	case '"':
-		list = []json.RawMessage{data}
-	case '[':
-		if err := json.Unmarshal(data, &list); err != nil {
-			return err
-		}
-	default:
+	if c := first(data); c != '"' && c != '[' {
 		return &invalid.Fault{Reason: "must be a text or a list of texts; lists of tokens are not supported"}
+	}
+	list, at, err := oneOrMany(data)
+	if err != nil {
+		return err
 	}
 	if n := len(list); n > mostChoices {
 		return &invalid.Fault{Reason: fmt.Sprintf("holds %d texts; at most %d are gone on from in one request", n, mostChoices)}
@@ -44,14 +40,10 @@ func (p *prompts) UnmarshalJSON(data []byte) error {
 	all := make(prompts, len(list))
 	var faults []error
 	for i, raw := range list {
-		at := ""
-		if first(data) == '[' {
-			at = fmt.Sprintf("[%d]", i)
-		}
 		if lone := loneSurrogate(raw); lone != "" {
-			faults = append(faults, invalid.Field(at, "holds %s, half of a surrogate pair, which is no character", lone))
+			faults = append(faults, invalid.Field(at(i), "holds %s, half of a surrogate pair, which is no character", lone))
 		} else if first(raw) != '"' || json.Unmarshal(raw, &all[i]) != nil {
-			faults = append(faults, invalid.Field(at, "must be a text; lists of tokens are not supported"))
+			faults = append(faults, invalid.Field(at(i), "must be a text; lists of tokens are not supported"))
 		}
 	}
 	*p = all

@@ -44,18 +44,16 @@ const (
 
 // UnmarshalJSON reports every bad element, with its index.
 func (s *stopStrings) UnmarshalJSON(data []byte) error {
-	var list []json.RawMessage
 	switch first(data) {
-	case '"':
-		list = []json.RawMessage{data}
-	case '[':
-		if err := json.Unmarshal(data, &list); err != nil {
-			return err
-		}
+	case '"', '[':
 	case 'n': // null is "not given"
 		return nil
 	default:
 		return &invalid.Fault{Reason: "must be a string or a list of strings"}
+	}
+	list, at, err := oneOrMany(data)
+	if err != nil {
+		return err
 	}
 	if n := len(list); n > mostStops {
 		return &invalid.Fault{Reason: fmt.Sprintf("holds %d strings; at most %d are looked for", n, mostStops)}
@@ -63,11 +61,7 @@ func (s *stopStrings) UnmarshalJSON(data []byte) error {
 	all := make(stopStrings, len(list))
 	var faults []error
 	for i, raw := range list {
-		field := ""
-		if first(data) == '[' {
-			field = fmt.Sprintf("[%d]", i)
-		}
-		lone := loneSurrogate(raw)
+		field, lone := at(i), loneSurrogate(raw)
 		switch err := json.Unmarshal(raw, &all[i]); {
 		case err != nil || first(raw) != '"':
 			faults = append(faults, invalid.Field(field, "must be a string"))
@@ -81,6 +75,16 @@ func (s *stopStrings) UnmarshalJSON(data []byte) error {
 	}
 	*s = all
 	return errors.Join(faults...)
+}
+
+// oneOrMany gives the elements of a list, or what is no list as the only one; at is how
+// faults call them.
+func oneOrMany(data []byte) (list []json.RawMessage, at func(i int) string, err error) {
+	if first(data) != '[' {
+		return []json.RawMessage{data}, func(int) string { return "" }, nil
+	}
+	err = json.Unmarshal(data, &list)
+	return list, func(i int) string { return fmt.Sprintf("[%d]", i) }, err
 }
 
 // read checks the parameters, everything at once, and fills in what is not given. The
