@@ -154,6 +154,14 @@ type openaiError struct{ error }
 
 func (e openaiError) Unwrap() error { return e.error }
 
+// spoken is an error as the routes that were asked tell it.
+func (v *visit) spoken(err error) error {
+	if strings.HasPrefix(v.route, openaiPrefix) {
+		return openaiError{err}
+	}
+	return err
+}
+
 // classify finds the row for err.
 func classify(err error) failure {
 	f := failureOf(err)

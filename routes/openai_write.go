@@ -233,41 +233,22 @@ func (o *completionOrder) blamed(err error) error {
 
 // stream answers with the texts as they come.
 func (o *completionOrder) stream(w http.ResponseWriter, r *http.Request) error {
-	staying, leave, err := stay(r.Context())
-	if err != nil {
-		return err
-	}
-	defer leave()
-	ctx, stop := until(staying, o.closing)
-	defer stop()
-	out := newEventWriter(w)
-	halt := out.beat(o.heartbeat, stop)
-	defer halt()
 	var usage json.RawMessage // left out, unless it is to come; then null in every chunk but the last
 	if o.usage {
 		usage = rawNull
 	}
-	_, used, err := o.write(ctx, func(d delta) error {
-		if d.text == "" && d.finish == "" {
-			return nil
-		}
-		if err := out.data("", o.chunk(o.head, &d, usage)); err != nil {
-			return fmt.Errorf("%w: the caller has left: %w", context.Canceled, err)
-		}
-		return nil
-	})
-	halt() // from here on the head is out, or it is not
-	switch {
-	case err == nil:
-	case !out.started():
+	var used openaiUsage
+	out, err := textStream{o.heartbeat, o.closing, ""}.run(w, r, func(ctx context.Context, out *eventWriter) (err error) {
+		_, used, err = o.write(ctx, func(d delta) error {
+			if d.text == "" && d.finish == "" {
+				return nil
+			}
+			return left(out.data("", o.chunk(o.head, &d, usage)))
+		})
 		return err
-	default:
-		v := visitOf(r)
-		v.err = err // the status is out: only the log can tell
-		if r.Context().Err() == nil {
-			_ = out.data("", problem(openaiError{err}, v.id)) // the caller may have left: no one to tell
-		}
-		return nil
+	})
+	if out == nil {
+		return err
 	}
 	if o.usage {
 		text, err := json.Marshal(used)

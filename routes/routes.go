@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -203,9 +202,7 @@ func until(ctx, signal context.Context) (context.Context, context.CancelFunc) {
 // fail answers with a problem, and remembers the cause for the log.
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	v := visitOf(r)
-	if strings.HasPrefix(v.route, openaiPrefix) {
-		err = openaiError{err}
-	}
+	err = v.spoken(err)
 	v.err = err
 	if v.written {
 		// Half an answer is out. Break the connection, so that the caller sees that it
