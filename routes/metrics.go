@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/inference"
 	"lorikeet/tuning"
+	"lorikeet/tuning/queue"
 )
 
 // meters are the Prometheus metrics that HTTP itself knows. Others may register
@@ -209,13 +211,12 @@ func (q queueGauges) Collect(out chan<- prometheus.Metric) {
 		gauge(depthDesc, 0, "default")
 	}
 	for class, c := range s.Classes {
-		for _, kind := range tuning.Kinds { // a kind of which there are none is 0, not absent
-			if _, ok := c.Kinds[kind]; !ok {
-				gauge(jobsDesc, 0, class, string(kind), string(tuning.Queued))
-				gauge(jobsDesc, 0, class, string(kind), string(tuning.Running))
-			}
+		kinds := map[tuning.Kind]queue.KindStats{}
+		for _, kind := range tuning.Kinds { // one of which there are none is 0, not absent
+			kinds[kind] = queue.KindStats{}
 		}
-		for kind, k := range c.Kinds {
+		maps.Copy(kinds, c.Kinds)
+		for kind, k := range kinds {
 			gauge(jobsDesc, float64(k.Queued), class, string(kind), string(tuning.Queued))
 			gauge(jobsDesc, float64(k.Running), class, string(kind), string(tuning.Running))
 		}

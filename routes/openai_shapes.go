@@ -13,13 +13,10 @@ import (
 const leastLogprob = -9999
 
 func finite(logprob float64) float64 {
-	if logprob > leastLogprob && logprob <= 0 {
-		return logprob
+	if !(logprob > leastLogprob) || math.IsInf(logprob, 1) { // also what is no number
+		return leastLogprob
 	}
-	if logprob > 0 && !math.IsInf(logprob, 1) { // rounding
-		return 0
-	}
-	return leastLogprob // also what is no number, where penalties leave no finite score
+	return min(logprob, 0) // above is rounding
 }
 
 // chatWhole is the whole answer to a conversation.
