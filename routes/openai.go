@@ -32,7 +32,7 @@ func (h *Handler) openai(o Options) []operation {
 		m = openaiModels{o.Engine, o.Adapters, o.Info.Started}
 		c = completions{openaiModels: m, metrics: h.metrics, heartbeat: h.limits.Heartbeat, closing: h.closing}
 		f = openaiFiles{o.Datasets, o.Jobs, h.limits, h.metrics}
-		t = openaiJobs{openaiModels: m, tune: tune{o.Engine, o.Datasets, o.Planner, o.Jobs}, queue: o.Jobs, rows: o.Datasets}
+		t = openaiJobs{openaiModels: m, tune: tune{o.Engine, o.Datasets, o.Planner, o.Jobs}, rows: o.Datasets}
 		w = openaiWebhooks{o.Webhooks}
 	)
 	return []operation{
@@ -142,7 +142,7 @@ type modelRequest struct {
 //	@Failure		default	{object}	Problem
 //	@Router			/v1/models [get]
 func (m openaiModels) list(ctx context.Context, _ none) (listing[openaiModel], error) {
-	bases, err := m.bases(ctx)
+	bases, err := basesOf(ctx, m.engine)
 	if err != nil {
 		return listing[openaiModel]{}, err
 	}
@@ -159,15 +159,6 @@ func (m openaiModels) list(ctx context.Context, _ none) (listing[openaiModel], e
 		}
 	}
 	return listingOf(pageOf(all, false, func(v openaiModel) string { return v.ID })), nil
-}
-
-// bases are the models that are no variants.
-func (m openaiModels) bases(ctx context.Context) ([]inference.Model, error) {
-	if err := m.engine.Ready(); err != nil {
-		return nil, err
-	}
-	all, err := m.engine.Models(ctx)
-	return slices.DeleteFunc(slices.Clone(all), func(m inference.Model) bool { return m.Kind != "base" }), err
 }
 
 func (m openaiModels) base(b inference.Model) openaiModel {
@@ -241,7 +232,7 @@ type askedModel struct {
 // find looks a name up. The version is fixed here, so that all texts of a request are
 // written by the same weights.
 func (m openaiModels) find(ctx context.Context, name string) (askedModel, error) {
-	bases, err := m.bases(ctx)
+	bases, err := basesOf(ctx, m.engine)
 	if err != nil {
 		return askedModel{}, err
 	}

@@ -17,8 +17,7 @@ import (
 type openaiJobs struct {
 	openaiModels
 	tune
-	queue jobs
-	rows  rows
+	rows rows
 }
 
 // tuningJob is a job as OpenAI's clients read it. Its id is that of the other routes.
@@ -140,7 +139,7 @@ func (t openaiJobs) list(ctx context.Context, in paging) (listing[tuningJob], er
 	if err := in.check(); err != nil {
 		return listing[tuningJob]{}, err
 	}
-	found, more, err := t.queue.List(ctx, queue.Filter{Limit: in.Limit, After: in.After})
+	found, more, err := t.jobs.List(ctx, queue.Filter{Limit: in.Limit, After: in.After})
 	if err != nil {
 		return listing[tuningJob]{}, err
 	}
@@ -169,7 +168,7 @@ type tuningJobRequest struct {
 //	@Failure		default	{object}	Problem
 //	@Router			/v1/fine_tuning/jobs/{fine_tuning_job_id} [get]
 func (t openaiJobs) get(ctx context.Context, in jobIDRequest) (tuningJob, error) {
-	j, err := t.queue.Get(ctx, in.ID)
+	j, err := t.jobs.Get(ctx, in.ID)
 	return tuningJobOf(j), err
 }
 
@@ -191,7 +190,7 @@ type jobIDRequest struct {
 //	@Failure		default	{object}	Problem
 //	@Router			/v1/fine_tuning/jobs/{fine_tuning_job_id}/cancel [post]
 func (t openaiJobs) cancel(ctx context.Context, in tuningJobRequest) (tuningJob, error) {
-	j, err := t.queue.Cancel(ctx, in.ID)
+	j, err := t.jobs.Cancel(ctx, in.ID)
 	if errors.Is(err, tuning.ErrOver) && j.Status == tuning.Cancelled && in.Again > 0 {
 		err = nil // by the request whose answer was lost
 	}
@@ -210,7 +209,7 @@ func (t openaiJobs) cancel(ctx context.Context, in tuningJobRequest) (tuningJob,
 //	@Failure		default	{object}	Problem
 //	@Router			/v1/fine_tuning/jobs/{fine_tuning_job_id}/pause [post]
 func (t openaiJobs) pause(ctx context.Context, in jobIDRequest) (tuningJob, error) {
-	j, err := t.queue.Pause(ctx, in.ID)
+	j, err := t.jobs.Pause(ctx, in.ID)
 	return tuningJobOf(j), err
 }
 
@@ -226,7 +225,7 @@ func (t openaiJobs) pause(ctx context.Context, in jobIDRequest) (tuningJob, erro
 //	@Failure		default	{object}	Problem
 //	@Router			/v1/fine_tuning/jobs/{fine_tuning_job_id}/resume [post]
 func (t openaiJobs) resume(ctx context.Context, in jobIDRequest) (tuningJob, error) {
-	j, err := t.queue.Resume(ctx, in.ID)
+	j, err := t.jobs.Resume(ctx, in.ID)
 	return tuningJobOf(j), err
 }
 
@@ -260,7 +259,7 @@ func (t openaiJobs) events(ctx context.Context, in jobPageRequest) (listing[tuni
 	if err != nil {
 		return listing[tuningEvent]{}, err
 	}
-	found, err := t.queue.Events(ctx, in.ID, "", 0)
+	found, err := t.jobs.Events(ctx, in.ID, "", 0)
 	if err != nil {
 		return listing[tuningEvent]{}, err
 	}
@@ -308,7 +307,7 @@ func (t openaiJobs) checkpoints(ctx context.Context, in checkpointPageRequest) (
 	if err != nil {
 		return listing[tuningCheckpoint]{}, err
 	}
-	found, err := t.queue.Checkpoints(ctx, in.ID)
+	found, err := t.jobs.Checkpoints(ctx, in.ID)
 	if err != nil {
 		return listing[tuningCheckpoint]{}, err
 	}

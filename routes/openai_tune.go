@@ -108,7 +108,7 @@ type tuneExtras struct {
 //	@Router			/v1/fine_tuning/jobs [post]
 func (t openaiJobs) create(ctx context.Context, in createJobRequest) (createdJob, error) {
 	arrived := visitIn(ctx).began
-	spec, err := t.spec(ctx, in)
+	spec, base, err := t.spec(ctx, in)
 	if err != nil {
 		return createdJob{}, err
 	}
@@ -120,9 +120,7 @@ func (t openaiJobs) create(ctx context.Context, in createJobRequest) (createdJob
 		spec.Name = ownName(in.Model, key)
 	}
 	one := t.tune
-	if scores, err := t.scores(ctx, in.Model); err != nil {
-		return createdJob{}, err
-	} else if scores {
+	if base.scores() {
 		one.rows = labelled{t.rows}
 	}
 	made, err := one.submit(ctx, spec.Kind, tuneRequest{Spec: spec, Key: key})
@@ -131,11 +129,6 @@ func (t openaiJobs) create(ctx context.Context, in createJobRequest) (createdJob
 	}
 	note(ctx, slog.Bool("sent_again", made.replayed))
 	return createdJob{tuningJobOf(made.job.Job), made.replayed}, nil
-}
-
-func (t openaiJobs) scores(ctx context.Context, model string) (bool, error) {
-	m, err := t.find(ctx, model)
-	return m.scores(), err
 }
 
 // labelled makes rows for a classifier of what was meant for a model that writes.
@@ -162,7 +155,7 @@ func (t openaiJobs) key(ctx context.Context, in createJobRequest, arrived time.T
 	}
 	sum := sha256.Sum256(body)
 	c := callerIn(ctx)
-	return t.queue.SendingKey(ctx, queue.Sending{By: c.tenant() + "\x00" + c.key.ID, Body: hex.EncodeToString(sum[:]), Again: again, At: arrived})
+	return t.jobs.SendingKey(ctx, queue.Sending{By: c.tenant() + "\x00" + c.key.ID, Body: hex.EncodeToString(sum[:]), Again: again, At: arrived})
 }
 
 // ownName is the name of a model that was given none.
@@ -175,9 +168,9 @@ func ownName(model, key string) string {
 	return name[:min(len(name), 48)] + "-" + hex.EncodeToString(sum[:4])
 }
 
-// spec is what the other routes call the request, and everything that is wrong with it in
-// its own words.
-func (t openaiJobs) spec(ctx context.Context, in createJobRequest) (tuning.Spec, error) {
+// spec is what the other routes call the request, with the base that it names, and
+// everything that is wrong with it in its own words.
+func (t openaiJobs) spec(ctx context.Context, in createJobRequest) (tuning.Spec, askedModel, error) {
 	var faults []error
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, invalid.Field(field, format, args...))
@@ -219,12 +212,12 @@ func (t openaiJobs) spec(ctx context.Context, in createJobRequest) (tuning.Spec,
 	}
 	if in.Model == "" {
 		fault("model", "is missing: name a base (see GET /v1/models)")
-		return s, errors.Join(faults...)
+		return s, askedModel{}, errors.Join(faults...)
 	}
 	m, err := t.find(ctx, in.Model)
 	switch {
 	case err != nil && len(faults) == 0:
-		return s, err
+		return s, m, err
 	case err == nil && m.version != nil:
 		fault("model", "%s is a fine-tuned model: only bases can be tuned", m.name())
 	case s.Kind == "" && m.scores() && x.Method == "full":
@@ -235,7 +228,7 @@ func (t openaiJobs) spec(ctx context.Context, in createJobRequest) (tuning.Spec,
 		s.Kind = tuning.Instruction
 	}
 	faults = append(faults, in.hyperparameters(&s, x.Hyperparameters))
-	return s, errors.Join(faults...)
+	return s, m, errors.Join(faults...)
 }
 
 // hyperparameters are those of the extras, where method or seed do not say otherwise.

@@ -153,6 +153,17 @@ func modelOrOnly(ctx context.Context, e engine, name string) (string, error) {
 // baseNames lists the bases, in order. While they are still being loaded it is the
 // engine's error: what is not there yet must not be called unknown.
 func baseNames(ctx context.Context, e engine) ([]string, error) {
+	bases, err := basesOf(ctx, e)
+	var names []string
+	for _, b := range bases {
+		names = append(names, b.Name)
+	}
+	slices.Sort(names)
+	return names, err
+}
+
+// basesOf are the models that are no variants, with baseNames' error.
+func basesOf(ctx context.Context, e engine) ([]inference.Model, error) {
 	if err := e.Ready(); err != nil {
 		return nil, err
 	}
@@ -160,12 +171,11 @@ func baseNames(ctx context.Context, e engine) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	var bases []inference.Model
 	for _, m := range models {
 		if m.Kind == "base" {
-			names = append(names, m.Name)
+			bases = append(bases, m)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	return bases, nil
 }
