@@ -138,10 +138,12 @@ func binary() openapi3.Content {
 		inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Format: "binary"}))}
 }
 
-// stream describes server-sent events. The schema has no type: OpenAPI 3.0 does not say
-// whether it is of the whole text or of an event, and readers differ.
-func stream(about string) *openapi3.SchemaRef {
-	return inline(&openapi3.Schema{Description: about})
+// streams are the operations that may answer with server-sent events, and what these are.
+var streams = map[string]string{
+	"jobEvents":            "Server-sent events. Each has an id, an event (step, eval, checkpoint or status) and data: the JSON object that is data of an Event.",
+	"generate":             "Server-sent events, when the request says stream. First data: {\"text\": …} for each piece of the text; then data: a Generation without text; then data: [DONE]. An event named error has a Problem as its data, and is the last.",
+	"createChatCompletion": "Server-sent events, when the request says stream: data: a chat.completion.chunk for each piece; then data: [DONE].",
+	"createCompletion":     "Server-sent events, when the request says stream: data: a text_completion for each piece; then data: [DONE].",
 }
 
 // content corrects the answers that are not, or not only, JSON.
@@ -150,19 +152,12 @@ func content(op *openapi3.Operation) {
 	if ok == nil {
 		return
 	}
+	if about := streams[op.OperationID]; about != "" {
+		// The schema has no type: OpenAPI 3.0 does not say whether it is of the whole text or
+		// of an event, and readers differ.
+		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(inline(&openapi3.Schema{Description: about}))
+	}
 	switch op.OperationID {
-	case "jobEvents":
-		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(stream(
-			"Server-sent events. Each has an id, an event (step, eval, checkpoint or status) and data: the JSON object that is data of an Event."))
-	case "generate":
-		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(stream(
-			"Server-sent events, when the request says stream. First data: {\"text\": …} for each piece of the text; then data: a Generation without text; then data: [DONE]. An event named error has a Problem as its data, and is the last."))
-	case "createChatCompletion":
-		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(stream(
-			"Server-sent events, when the request says stream: data: a chat.completion.chunk for each piece; then data: [DONE]."))
-	case "createCompletion":
-		ok.Value.Content["text/event-stream"] = openapi3.NewMediaType().WithSchemaRef(stream(
-			"Server-sent events, when the request says stream: data: a text_completion for each piece; then data: [DONE]."))
 	case "openaiGetFileContent":
 		ok.Value.Content = binary()
 		ok.Value.Content["text/csv"] = openapi3.NewMediaType().WithSchemaRef(text("the results of a job"))

@@ -122,11 +122,7 @@ func polymorphic(doc *openapi3.T) error {
 	)
 	rawRow := inline(&openapi3.Schema{Type: &openapi3.Types{"object"}, Description: "a row, such as {\"text\": …, \"label\": …}"})
 
-	type change struct {
-		schema, field string
-		to            *openapi3.SchemaRef
-	}
-	for _, c := range []change{
+	err := retype(doc, []retyped{
 		{"PredictRequest", "inputs", oneOf("one text, a list of texts, or a list of objects; a list of two strings is two texts, not a pair",
 			text("one text"), atLeastOne(listOf(oneOf("", text("one text"), ref("Input")), "one result comes back for each")))},
 		{"PredictRequest", "adapters", listOf(nullable(text("")), "one for each input, null for the bare base; excludes adapter")},
@@ -143,15 +139,9 @@ func polymorphic(doc *openapi3.T) error {
 		{"Generation", "adapter", nullable(ref("AdapterRef"))},
 		{"PredictionResult", "label", nullable(text("null: the model abstains"))},
 		{"PredictionResult", "index", nullable(inline(&openapi3.Schema{Type: &openapi3.Types{"integer"}, Description: "of the label among the model's; null: the model abstains"}))},
-	} {
-		s, err := schema(doc, c.schema)
-		if err != nil {
-			return err
-		}
-		if s.Properties[c.field] == nil {
-			return fmt.Errorf("openapi: schema %s has no field %s", c.schema, c.field)
-		}
-		s.Properties[c.field] = c.to
+	})
+	if err != nil {
+		return err
 	}
 	for _, c := range []struct{ schema, field, pattern string }{
 		{"PredictRequest", "model", refPattern}, {"PredictRequest", "adapter", refPattern},
@@ -204,6 +194,26 @@ func polymorphic(doc *openapi3.T) error {
 				s.Properties[field] = nullable(s.Properties[field]) // null is "not given"
 			}
 		}
+	}
+	return nil
+}
+
+// retyped is a field whose type swag could not see.
+type retyped struct {
+	schema, field string
+	to            *openapi3.SchemaRef
+}
+
+func retype(doc *openapi3.T, all []retyped) error {
+	for _, c := range all {
+		s, err := schema(doc, c.schema)
+		if err != nil {
+			return err
+		}
+		if s.Properties[c.field] == nil {
+			return fmt.Errorf("openapi: schema %s has no field %s", c.schema, c.field)
+		}
+		s.Properties[c.field] = c.to
 	}
 	return nil
 }

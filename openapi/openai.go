@@ -1,7 +1,6 @@
 package openapi
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -26,10 +25,7 @@ func openai(doc *openapi3.T) error {
 	doc.Components.Schemas["TextPart"] = part
 	prompts := atLeastOne(listOf(text(""), "at most 32 of them; each begins its own choices"))
 	prompts.Value.MaxItems = openapi3.Ptr(uint64(32))
-	for _, c := range []struct {
-		schema, field string
-		to            *openapi3.SchemaRef
-	}{
+	err := retype(doc, []retyped{
 		{"ChatCompletionRequest", "messages", atLeastOne(listOf(ref("ChatMessage"), "the conversation; the user's message comes last"))},
 		{"ChatCompletionRequest", "stop", oneOf("the text ends before these", stopString(), stopStrings())},
 		{"CompletionRequest", "stop", oneOf("the text ends before these", stopString(), stopStrings())},
@@ -38,15 +34,9 @@ func openai(doc *openapi3.T) error {
 		{"SupervisedHyperparameters", "n_epochs", auto("how often all rows are learned")},
 		{"SupervisedHyperparameters", "batch_size", auto("rows in a step, a whole number")},
 		{"SupervisedHyperparameters", "learning_rate_multiplier", auto("of the default learning rate of the kind of job")},
-	} {
-		s, err := schema(doc, c.schema)
-		if err != nil {
-			return err
-		}
-		if s.Properties[c.field] == nil {
-			return fmt.Errorf("openapi: schema %s has no field %s", c.schema, c.field)
-		}
-		s.Properties[c.field] = c.to
+	})
+	if err != nil {
+		return err
 	}
 	for name, fields := range map[string]string{
 		"OpenAIModel": "parent", "ChatChoice": "logprobs", "ChatAnswer": "refusal", "ChatLogprobs": "refusal",
