@@ -80,6 +80,19 @@ func (t tracedEngine) phase(ctx context.Context, name string, from time.Time, to
 	return ctx
 }
 
+// before shows what came from the start of a request to its place on the device, and says
+// when it began to wait for that.
+func (t tracedEngine) before(ctx context.Context, start, placed time.Time, tokenize, queue time.Duration) (waits time.Time) {
+	waits = placed.Add(-queue)
+	tokens := waits.Add(-tokenize)
+	if found := tokens.Sub(start); found > 0 {
+		t.phase(ctx, "adapters", start, found)
+	}
+	t.phase(ctx, "tokenize", tokens, tokenize)
+	t.phase(ctx, "queue", waits, queue)
+	return waits
+}
+
 func failed(span trace.Span, err error) {
 	if errors.Is(err, context.Canceled) {
 		span.SetAttributes(attribute.String("error.type", "canceled")) // the caller has left
@@ -113,13 +126,7 @@ func (t tracedEngine) Predict(ctx context.Context, r inference.Request) (inferen
 	}
 	end := time.Now()
 	batch := end.Add(-a.Inference)
-	waits := batch.Add(-a.Queue)
-	tokens := waits.Add(-a.Tokenize)
-	if found := tokens.Sub(start); found > 0 {
-		t.phase(ctx, "adapters", start, found)
-	}
-	t.phase(ctx, "tokenize", tokens, a.Tokenize)
-	t.phase(ctx, "queue", waits, a.Queue)
+	t.before(ctx, start, batch, a.Tokenize, a.Queue)
 	t.phase(t.phase(ctx, "batch", batch, a.Inference, attrBatch.Int(a.Batch)), "device", end.Add(-a.Device), a.Device)
 	span.SetAttributes(semconv.GenAIUsageInputTokens(a.InputTokens), attrInputs.Int(len(r.Inputs)))
 	ref := a.Variant
@@ -155,13 +162,7 @@ func (t tracedEngine) Generate(ctx context.Context, r inference.GenerateRequest,
 	}
 	end := time.Now()
 	place := end.Add(-g.Inference)
-	waits := place.Add(-g.Queue)
-	tokens := waits.Add(-g.Tokenize)
-	if found := tokens.Sub(start); found > 0 {
-		t.phase(ctx, "adapters", start, found)
-	}
-	t.phase(ctx, "tokenize", tokens, g.Tokenize)
-	t.phase(ctx, "queue", waits, g.Queue)
+	waits := t.before(ctx, start, place, g.Tokenize, g.Queue)
 	batch, device := t.tracer.Start(ctx, "batch", trace.WithTimestamp(place))
 	if first := waits.Add(g.First); g.First > 0 {
 		t.phase(batch, "prefill", place, first.Sub(place))
