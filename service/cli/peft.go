@@ -15,10 +15,12 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
+
+	"lorikeet/adapters"
 )
 
 // peft are the files of a PEFT folder, the configuration first.
-var peft = []string{"adapter_config.json", "adapter_model.safetensors"}
+var peft = []string{adapters.ConfigFile, adapters.WeightsFile}
 
 func (a *app) importAdapter() *cobra.Command {
 	var name, model string
