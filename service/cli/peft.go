@@ -55,7 +55,7 @@ func (a *app) importAdapter() *cobra.Command {
 		if err != nil || a.json {
 			return orAnswer(out, text, err)
 		}
-		_, err = fmt.Fprintf(out, "%s@%d\n", clean(v.Name), v.Version)
+		_, err = fmt.Fprintln(out, clean(v.String()))
 		return err
 	})
 	return cmd
@@ -142,7 +142,7 @@ func (a *app) downloadAdapter() *cobra.Command {
 			}
 		}
 		if a.json {
-			_, text, err := find(ctx, c, fmt.Sprintf("%s@%d", v.Name, v.Version))
+			_, text, err := find(ctx, c, v.String())
 			return orAnswer(out, text, err)
 		}
 		return nil
