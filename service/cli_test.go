@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"lorikeet/examples"
-	"lorikeet/routes/access"
 )
 
 // says runs a command line against a service, as the shell would.
@@ -56,12 +55,7 @@ func TestCommandLine(t *testing.T) {
 		t.Skip("-short: two tunes")
 	}
 	data := t.TempDir()
-	var token string
-	config := newConfig()
-	config.data = data
-	if err := config.withKeys(t.Context(), keyFor(t, access.Admin, &token)); err != nil {
-		t.Fatal(err)
-	}
+	token := adminKey(t, "--data", data)
 	c, _ := launch(t, "--data", data, "--keys")
 	if _, errOut, status := c.says("", "models"); status != 1 || !strings.Contains(errOut, "LORIKEET_KEY") {
 		t.Errorf("without a key: %d %s", status, errOut)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,7 +10,6 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
-	"lorikeet/routes/access"
 	"lorikeet/tuning"
 )
 
@@ -295,12 +293,7 @@ func deletes(b browser, c client) {
 func TestDashboardAsksForAKey(t *testing.T) {
 	b := openBrowser(t, "about:blank")
 	data := t.TempDir()
-	var token string
-	config := newConfig()
-	config.data = data
-	if err := config.withKeys(t.Context(), keyFor(t, access.Admin, &token)); err != nil {
-		t.Fatal(err)
-	}
+	token := adminKey(t, "--data", data)
 	c, _ := launch(t, "--data", data, "--keys")
 	b.expect("401")
 	b.do(chromedp.Navigate(c.url))
@@ -319,12 +312,4 @@ func TestDashboardAsksForAKey(t *testing.T) {
 	}
 	b.do(chromedp.Reload())
 	b.sees("places in use")
-}
-
-// keyFor makes a key.
-func keyFor(t *testing.T, scope access.Scope, token *string) func(context.Context, *access.Ring) error {
-	return func(ctx context.Context, ring *access.Ring) (err error) {
-		_, *token, err = ring.Create(ctx, access.Request{Name: t.Name(), Scope: scope})
-		return err
-	}
 }

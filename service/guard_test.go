@@ -38,6 +38,16 @@ func run(t *testing.T, args ...string) (stdout string, err error) {
 	return out.String(), err
 }
 
+// adminKey makes an administrator's key; args say where, and perhaps what it is called.
+func adminKey(t *testing.T, args ...string) (token string) {
+	t.Helper()
+	token, err := run(t, append([]string{"keys", "create", "--scope", "admin", "--log-level", "error"}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(token)
+}
+
 func TestWhereKeysAreNeeded(t *testing.T) {
 	for addr, here := range map[string]bool{
 		"127.0.0.1:8080": true, "127.0.0.9:1": true, "[::1]:8080": true, "localhost:8080": true,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -18,16 +17,8 @@ func TestAGuardedService(t *testing.T) {
 	data := t.TempDir()
 	cert, key := filepath.Join(data, "cert.pem"), filepath.Join(data, "key.pem")
 	pair(t, cert, key, "lorikeet")
-	token, err := run(t, "keys", "create", "--scope", "admin", "--data", data, "--log-level", "error")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	token := adminKey(t, "--data", data)
+	addr := freeAddress(t)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	cmd := command()
@@ -86,7 +77,7 @@ func TestAGuardedService(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/keys", "/metrics", "/tune/jobs"} {
-		if got, what := ask(path, strings.TrimSpace(token)); got != 200 {
+		if got, what := ask(path, token); got != 200 {
 			t.Errorf("%s with a key: %d %s", path, got, what)
 		}
 	}

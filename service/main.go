@@ -78,7 +78,9 @@ end with 0, with 1 when a request fails, 2 when the command line is wrong, and 3
 		RunE:          func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), c, true) },
 	}
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Serve:"}, &cobra.Group{ID: cli.Group, Title: "Ask a running service:"})
-	c.configures(root)
+	settings := func(cmd *cobra.Command, _ []string) error { return c.environment(cmd.Flags(), os.Environ()) }
+	c.flags(root.Flags()) // not persistent: the commands that ask a running service have no settings
+	root.PreRunE = settings
 	for _, cmd := range []*cobra.Command{
 		{Use: "serve", Short: "Run the API alone; workers run elsewhere", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), c, false) }},
@@ -92,22 +94,10 @@ end with 0, with 1 when a request fails, 2 when the command line is wrong, and 3
 		demoCommand(c),
 	} {
 		cmd.GroupID = "server"
-		c.configures(cmd)
+		c.flags(cmd.PersistentFlags())
+		cmd.PersistentPreRunE = settings
 		root.AddCommand(cmd)
 	}
 	root.AddCommand(cli.Commands()...)
 	return root
-}
-
-// configures gives a command the service's settings. Those that ask a running service
-// have none of them.
-func (c *config) configures(cmd *cobra.Command) {
-	set := func(cmd *cobra.Command, _ []string) error { return c.environment(cmd.Flags(), os.Environ()) }
-	if cmd.HasParent() || cmd.Use != "service" {
-		c.flags(cmd.PersistentFlags())
-		cmd.PersistentPreRunE = set
-		return
-	}
-	c.flags(cmd.Flags())
-	cmd.PreRunE = set
 }

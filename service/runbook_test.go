@@ -80,11 +80,7 @@ func TestTheRunbook(t *testing.T) {
 		}
 	}
 	url, store := redisServer(t), t.TempDir()
-	key, err := run(t, "keys", "create", "--name", "old", "--scope", "admin", "--store", store, "--log-level", "error")
-	if err != nil {
-		t.Fatal(err)
-	}
-	key = strings.TrimSpace(key)
+	key := adminKey(t, "--name", "old", "--store", store)
 	shared := []string{"--base", "tiny=" + inferencetest.BERT(t), "--redis", url, "--store", store}
 	debug, metrics := freeAddress(t), freeAddress(t)
 	api, _ := launch(t, append([]string{"serve", "--keys", "--debug-addr", debug, "--data", t.TempDir()}, shared...)...)

@@ -9,11 +9,9 @@ import (
 	"io"
 	"math"
 	"mime/multipart"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,6 +25,7 @@ import (
 	"lorikeet/adapters/sharedtest"
 	"lorikeet/inference/hub/hubtest"
 	"lorikeet/inference/inferencetest"
+	"lorikeet/tuning/queue/queuetest"
 )
 
 // TestMain lets the test binary stand for the service: an attempt at a job is made by
@@ -52,12 +51,7 @@ type client struct {
 // and waits until the API is ready.
 func launch(t *testing.T, args ...string) (c client, stop func()) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := freeAddress(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	cmd := command()
@@ -422,30 +416,17 @@ func apart(t *testing.T, store string) {
 // redisServer starts a Redis of its own, or skips the test.
 func redisServer(t *testing.T) string {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("missing redis-server")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	r, err := queuetest.NewRedis(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
-	cmd := exec.Command(path, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
-	if err := cmd.Start(); err != nil {
+	if err := r.Start(); errors.Is(err, queuetest.ErrNoRedis) {
+		t.Skip(err)
+	} else if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-	for range 100 {
-		if conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
-			_ = conn.Close()
-			return fmt.Sprintf("redis://127.0.0.1:%d/0", port)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatal("redis-server does not start")
-	return ""
+	t.Cleanup(r.Kill)
+	return "redis://" + r.Addr() + "/0"
 }
 
 func TestSettingsAreRefused(t *testing.T) {

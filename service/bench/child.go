@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 )
 
@@ -74,6 +73,5 @@ func timed(repeat int, call func() error) (float64, error) {
 		}
 		seconds = append(seconds, time.Since(start).Seconds())
 	}
-	slices.Sort(seconds)
 	return spreadOf(seconds).Median, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
 	"lorikeet/inference/text"
@@ -42,19 +41,16 @@ type scorers struct {
 	first       [][]float32 // logits of ours, which the peers' have to equal
 }
 
-func (b *bench) scorers(ctx context.Context, model string, adapters int) (s *scorers, t *text.Tokenizer, err error) {
-	dir, err := b.model(ctx, model)
+func (b *bench) scorers(ctx context.Context, model string, adapters int) (*scorers, *text.Tokenizer, error) {
+	dir, t, err := b.tokenized(ctx, model)
 	if err != nil {
-		return nil, nil, err
-	}
-	if t, err = text.Load(os.DirFS(dir)); err != nil {
 		return nil, nil, err
 	}
 	folders, err := b.adapterFolders(dir, adapters, 8)
 	if err != nil {
 		return nil, nil, err
 	}
-	s = &scorers{bench: b}
+	s := &scorers{bench: b}
 	small := model != "bert-base"
 	with := settings{Model: dir, Adapters: folders, Export: filepath.Join(b.cache, "exports", model)}
 	if s.ours, err = b.ours("engine", with); err != nil {
@@ -142,7 +138,7 @@ func forward(ctx context.Context, b *bench) error {
 	models := pick(b.options, []reader{{"quick-bert", "BERT"}}, []reader{{"minilm", "MiniLM"}, {"bert-base", "BERT-base"}})
 	sizes := pick(b.options, []size{{1, 16}, {8, 16}}, []size{{1, 16}, {1, 128}, {8, 128}, {32, 128}})
 	for _, m := range models {
-		if !b.wantsAny("forward", m.title, sizes) { // it takes a while to open
+		if !b.wants("forward", forwardNames(m.title, sizes)...) { // it takes a while to open
 			continue
 		}
 		if err := forwardOf(ctx, b, m, sizes); err != nil {
@@ -198,14 +194,12 @@ func forwardOf(ctx context.Context, b *bench, m reader, sizes []size) error {
 	return nil
 }
 
-// wantsAny reports whether --only asks for a case of a model.
-func (o *options) wantsAny(group, title string, sizes []size) bool {
+// forwardNames are the cases of a model.
+func forwardNames(title string, sizes []size) (names []string) {
 	for _, s := range sizes {
 		for _, kind := range []string{"bare base", "one adapter", "eight adapters mixed"} {
-			if o.wants(group, fmt.Sprintf("%s %s, %s", title, s, kind)) {
-				return true
-			}
+			names = append(names, fmt.Sprintf("%s %s, %s", title, s, kind))
 		}
 	}
-	return false
+	return names
 }

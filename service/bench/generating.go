@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"lorikeet/inference/text"
@@ -36,11 +37,7 @@ func generation(ctx context.Context, b *bench) error {
 		models = []model{{b.base, filepath.Base(b.base), false}}
 	}
 	for _, m := range models {
-		wanted := false
-		for _, batch := range batches {
-			wanted = wanted || b.wants("generate", writes(m.title, batch))
-		}
-		if !wanted {
+		if !slices.ContainsFunc(batches, func(batch int) bool { return b.wants("generate", writes(m.title, batch)) }) {
 			continue
 		}
 		dir := b.base

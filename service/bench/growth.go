@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 
 	"lorikeet/inference/text"
@@ -13,14 +12,10 @@ import (
 // of. Each point is a case; from the second on its check is the step from the one before.
 func growth(ctx context.Context, b *bench) error {
 	axes := []string{"batch", "length", "adapters in a batch", "rank", "clients"}
-	if !b.wantsGroup("growth", axes) {
+	if !b.wants("growth", axes...) {
 		return nil
 	}
-	dir, err := b.model(ctx, pick(b.options, "quick-bert", "minilm"))
-	if err != nil {
-		return err
-	}
-	t, err := text.Load(os.DirFS(dir))
+	dir, t, err := b.tokenized(ctx, pick(b.options, "quick-bert", "minilm"))
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"math"
 	"math/rand/v2"
+	"sort"
 	"strings"
 )
 
@@ -43,15 +44,7 @@ func zipf(r *rand.Rand, n int) func() int {
 	}
 	return func() int {
 		at := r.Float64() * sum
-		low, high := 0, n-1
-		for low < high {
-			if mid := (low + high) / 2; sums[mid] > at {
-				high = mid
-			} else {
-				low = mid + 1
-			}
-		}
-		return low
+		return sort.Search(n-1, func(i int) bool { return sums[i] > at })
 	}
 }
 

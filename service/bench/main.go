@@ -205,9 +205,11 @@ func (o *options) show(file string) error {
 	return o.write(r)
 }
 
-// wants reports whether --only asks for a case.
-func (o *options) wants(group, name string) bool {
-	return len(o.only) == 0 || slices.ContainsFunc(o.only, func(w string) bool { return strings.Contains(group+" "+name, w) })
+// wants reports whether --only asks for any of these cases.
+func (o *options) wants(group string, names ...string) bool {
+	return len(o.only) == 0 || slices.ContainsFunc(names, func(name string) bool {
+		return slices.ContainsFunc(o.only, func(w string) bool { return strings.Contains(group+" "+name, w) })
+	})
 }
 
 // pick is one of two values, by --quick.

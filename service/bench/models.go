@@ -11,6 +11,7 @@ import (
 
 	"lorikeet/inference/builtin/unigram"
 	"lorikeet/inference/builtin/wordpiece"
+	"lorikeet/inference/text"
 )
 
 // object is one of JSON. Where a whole number has to be read as a fraction, which
@@ -84,7 +85,7 @@ func (o *options) model(ctx context.Context, name string) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "model.safetensors")); err == nil {
 		return dir, nil
 	}
-	fresh, err := built(ctx, o.cache, "lorikeet/examples/fresh")
+	fresh, err := o.built(ctx, "lorikeet/examples/fresh")
 	if err != nil {
 		return "", err
 	}
@@ -126,6 +127,14 @@ func (o *options) model(ctx context.Context, name string) (string, error) {
 		return "", fmt.Errorf("make %s: %w\n%s", name, err, out)
 	}
 	return dir, os.Rename(filepath.Join(stage, "model"), dir)
+}
+
+// tokenized gives the folder of a model and its tokenizer.
+func (o *options) tokenized(ctx context.Context, name string) (dir string, t *text.Tokenizer, err error) {
+	if dir, err = o.model(ctx, name); err == nil {
+		t, err = text.Load(os.DirFS(dir))
+	}
+	return dir, t, err
 }
 
 func writeJSON(file string, v any) error {

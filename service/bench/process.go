@@ -225,12 +225,8 @@ func (p *process) said() string {
 }
 
 // built compiles a command of this module into the cache.
-func (b *bench) built(ctx context.Context, command string) (string, error) {
-	return built(ctx, b.cache, command)
-}
-
-func built(ctx context.Context, cache, command string) (string, error) {
-	file := filepath.Join(cache, "bin", filepath.Base(command))
+func (o *options) built(ctx context.Context, command string) (string, error) {
+	file := filepath.Join(o.cache, "bin", filepath.Base(command))
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", file, command).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", command, err, out)

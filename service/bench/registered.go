@@ -3,23 +3,16 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-
-	"lorikeet/inference/text"
 )
 
 // registered measures adapters that are many: how long one takes to load, and what the
 // engine answers with 1 to 1,000 of them registered, asked by 16 callers, with the
 // service's 64 slots.
 func registered(ctx context.Context, b *bench) error {
-	if !b.wantsGroup("adapters", registeredNames()) {
+	if !b.wants("adapters", registeredNames()...) {
 		return nil
 	}
-	dir, err := b.model(ctx, pick(b.options, "quick-bert", "minilm"))
-	if err != nil {
-		return err
-	}
-	t, err := text.Load(os.DirFS(dir))
+	dir, t, err := b.tokenized(ctx, pick(b.options, "quick-bert", "minilm"))
 	if err != nil {
 		return err
 	}
@@ -79,14 +72,4 @@ func registeredNames() []string {
 		}
 	}
 	return names
-}
-
-// wantsGroup reports whether --only asks for any of these cases.
-func (o *options) wantsGroup(group string, names []string) bool {
-	for _, n := range names {
-		if o.wants(group, n) {
-			return true
-		}
-	}
-	return false
 }

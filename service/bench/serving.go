@@ -13,8 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"time"
-
-	"lorikeet/inference/text"
 )
 
 // server is a process that answers over HTTP.
@@ -31,14 +29,10 @@ type server struct {
 // serving measures the service as its users have it: a process of its own, asked over
 // HTTP, beside a server of FastAPI and transformers with the same model.
 func serving(ctx context.Context, b *bench) error {
-	if !b.wantsGroup("http", []string{"start to ready, cold", "start to ready, warm", "memory", "1 client, requests", "16 clients, requests", "16 clients, median", "16 clients, 99th percentile"}) {
+	if !b.wants("http", "start to ready, cold", "start to ready, warm", "memory", "1 client, requests", "16 clients, requests", "16 clients, median", "16 clients, 99th percentile") {
 		return nil
 	}
-	dir, err := b.model(ctx, pick(b.options, "quick-bert", "minilm"))
-	if err != nil {
-		return err
-	}
-	t, err := text.Load(os.DirFS(dir))
+	dir, t, err := b.tokenized(ctx, pick(b.options, "quick-bert", "minilm"))
 	if err != nil {
 		return err
 	}

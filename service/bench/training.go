@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-
-	"lorikeet/inference/text"
 )
 
 // training makes single steps of full and LoRA fine-tunes: AdamW, dropout, the gradient's
@@ -38,11 +35,7 @@ type taught struct {
 }
 
 func trainOne(ctx context.Context, b *bench, model string, n size, lora bool, name string) error {
-	dir, err := b.model(ctx, model)
-	if err != nil {
-		return err
-	}
-	t, err := text.Load(os.DirFS(dir))
+	dir, t, err := b.tokenized(ctx, model)
 	if err != nil {
 		return err
 	}

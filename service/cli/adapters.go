@@ -13,16 +13,16 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"lorikeet/adapters"
 )
 
 // adapter is one version, or a series as its current version.
 type adapter struct {
-	Name      string             `json:"name"`
-	Version   int                `json:"version"`
+	adapters.Ref
 	Versions  []int              `json:"versions"`
 	Kind      string             `json:"kind"`
 	Base      string             `json:"base"`
-	Digest    string             `json:"digest"`
 	Rank      int                `json:"rank"`
 	Targets   []string           `json:"targets"`
 	Labels    []string           `json:"labels"`
@@ -67,7 +67,7 @@ func (a *app) listAdapters() *cobra.Command {
 		}
 		var rows [][]string
 		for _, v := range all {
-			rows = append(rows, []string{fmt.Sprintf("%s@%d", v.Name, v.Version), v.Kind, v.Base, fmt.Sprint(len(v.Versions)), v.place(), bestMetrics(v.Metrics), size(v.Bytes), ago(v.CreatedAt)})
+			rows = append(rows, []string{v.String(), v.Kind, v.Base, fmt.Sprint(len(v.Versions)), v.place(), bestMetrics(v.Metrics), size(v.Bytes), ago(v.CreatedAt)})
 		}
 		return table(out, []string{"NAME", "KIND", "BASE", "VERSIONS", "WHERE", "METRICS", "SIZE", "CREATED"}, rows)
 	})
@@ -122,7 +122,7 @@ func (v adapter) show(out io.Writer) error {
 	if v.Rank > 0 {
 		rank = fmt.Sprintf("%d on %s", v.Rank, strings.Join(v.Targets, ", "))
 	}
-	return facts(out, withMetrics([]string{"name", fmt.Sprintf("%s@%d", v.Name, v.Version), "versions", strings.TrimSpace(versions), "kind", v.Kind + " of " + v.Base, "rank", rank, "labels", clip(strings.Join(v.Labels, ", "), 200),
+	return facts(out, withMetrics([]string{"name", v.String(), "versions", strings.TrimSpace(versions), "kind", v.Kind + " of " + v.Base, "rank", rank, "labels", clip(strings.Join(v.Labels, ", "), 200),
 		"template", v.Template, "where", v.place(), "size", size(v.Bytes), "files", strings.Join(slices.Sorted(maps.Keys(v.Files)), ", "),
 		"digest", v.Digest, "job", v.Job, "source", v.Source, "created", v.CreatedAt.Local().Format(time.DateTime)}, v.Metrics)...)
 }
@@ -145,7 +145,7 @@ func (a *app) place(what, short string) *cobra.Command {
 			case a.json:
 				errs = append(errs, answer(out, text))
 			default:
-				_, err = fmt.Fprintf(out, "%s@%d %s\n", clean(v.Name), v.Version, clean(v.place()))
+				_, err = fmt.Fprintf(out, "%s %s\n", clean(v.String()), clean(v.place()))
 				errs = append(errs, err)
 			}
 		}
@@ -166,7 +166,7 @@ func (a *app) rollback() *cobra.Command {
 		if err != nil || a.json {
 			return orAnswer(out, text, err)
 		}
-		_, err = fmt.Fprintf(out, "%s is now %s@%d\n", clean(v.Name), clean(v.Name), v.Version)
+		_, err = fmt.Fprintf(out, "%s is now %s\n", clean(v.Name), clean(v.String()))
 		return err
 	})
 	return cmd

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"lorikeet/adapters"
 	"lorikeet/tuning"
 )
 
@@ -81,7 +82,7 @@ func adapterRefs(ctx context.Context, c *client) (refs []string) {
 	for _, v := range all {
 		refs = append(refs, v.Name)
 		for _, n := range v.Versions {
-			refs = append(refs, fmt.Sprintf("%s@%d", v.Name, n))
+			refs = append(refs, adapters.Ref{Name: v.Name, Version: n}.String())
 		}
 	}
 	return refs

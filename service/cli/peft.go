@@ -15,10 +15,12 @@ import (
 	"sync"
 
 	"github.com/spf13/cobra"
+
+	"lorikeet/adapters"
 )
 
 // peft are the files of a PEFT folder, the configuration first.
-var peft = []string{"adapter_config.json", "adapter_model.safetensors"}
+var peft = []string{adapters.ConfigFile, adapters.WeightsFile}
 
 func (a *app) importAdapter() *cobra.Command {
 	var name, model string
@@ -53,7 +55,7 @@ func (a *app) importAdapter() *cobra.Command {
 		if err != nil || a.json {
 			return orAnswer(out, text, err)
 		}
-		_, err = fmt.Fprintf(out, "%s@%d\n", clean(v.Name), v.Version)
+		_, err = fmt.Fprintln(out, clean(v.String()))
 		return err
 	})
 	return cmd
@@ -140,7 +142,7 @@ func (a *app) downloadAdapter() *cobra.Command {
 			}
 		}
 		if a.json {
-			_, text, err := find(ctx, c, fmt.Sprintf("%s@%d", v.Name, v.Version))
+			_, text, err := find(ctx, c, v.String())
 			return orAnswer(out, text, err)
 		}
 		return nil

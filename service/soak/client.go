@@ -11,6 +11,8 @@ import (
 	"mime/multipart"
 	"net/http"
 	"time"
+
+	"lorikeet/adapters"
 )
 
 // newClient is an HTTP client that keeps its connections.
@@ -83,7 +85,7 @@ func importForm(name string, f files) (form, error) {
 			return form{}, err
 		}
 	}
-	for file, content := range map[string][]byte{"adapter_config.json": f.config, "adapter_model.safetensors": f.weights} {
+	for file, content := range map[string][]byte{adapters.ConfigFile: f.config, adapters.WeightsFile: f.weights} {
 		part, err := w.CreateFormFile(file, file)
 		if err == nil {
 			_, err = part.Write(content)

@@ -133,7 +133,7 @@ func (s *spoiler) flipped(ctx context.Context) {
 		s.failed(ctx, "register %s: %v", name, err)
 		return
 	}
-	sum := strings.TrimPrefix(v.Files["adapter_config.json"].Digest, "sha256:")
+	sum := strings.TrimPrefix(v.Files[adapters.ConfigFile].Digest, "sha256:")
 	path := filepath.Join(s.store, "blobs", "sha256", sum[:2], sum)
 	blob, err := os.ReadFile(path)
 	if err == nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,14 +71,14 @@ func (s *storm) ask(ctx context.Context, r *rand.Rand) {
 	case x < 80:
 		kind = single
 		ref := s.world.pick(r)
-		body["adapter"], refs = ref, repeat(ref, rows)
+		body["adapter"], refs = ref, slices.Repeat([]string{ref}, rows)
 	case x < 90:
 		kind = asModel
 		ref := s.world.pick(r)
-		body["model"], refs = ref, repeat(ref, rows)
+		body["model"], refs = ref, slices.Repeat([]string{ref}, rows)
 	default:
 		kind = bare
-		refs = repeat("", rows)
+		refs = make([]string, rows)
 		if r.IntN(2) == 0 {
 			body["adapter"] = nil
 		}
@@ -108,14 +109,6 @@ func (s *storm) ask(ctx context.Context, r *rand.Rand) {
 	default:
 		s.read(kind, a, about, got.body)
 	}
-}
-
-func repeat(ref string, n int) []string {
-	all := make([]string, n)
-	for i := range all {
-		all[i] = ref
-	}
-	return all
 }
 
 // read checks the scores of an answer against the digests that it names.
