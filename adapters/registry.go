@@ -322,13 +322,18 @@ func (r *Registry) Rollback(ctx context.Context, name string, number int) (Versi
 	if err != nil {
 		return v, err
 	}
+	if err := r.add(ctx, name, "rollbacks", next, b); err != nil {
+		return v, fmt.Errorf("adapter %s: roll back: %w", v.Ref, err)
+	}
+	return v, r.changed(ctx, name)
+}
+
+// add creates a record of a kind of which the latest counts, under the first number from
+// next on that nobody has taken.
+func (r *Registry) add(ctx context.Context, name, kind string, next int, b []byte) error {
 	for ; ; next++ {
-		err := r.store.Create(ctx, key(name, "rollbacks", next), b)
-		if err == nil {
-			return v, r.changed(ctx, name)
-		}
-		if !errors.Is(err, store.ErrExists) {
-			return v, fmt.Errorf("adapter %s: roll back: %w", v.Ref, err)
+		if err := r.store.Create(ctx, key(name, kind, next), b); !errors.Is(err, store.ErrExists) {
+			return err
 		}
 	}
 }

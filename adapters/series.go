@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -197,15 +196,14 @@ func (s *series) live() []int {
 
 // newest is the highest number ever used.
 func (s *series) newest() int {
+	return max(newestKey(s.versions), newestKey(s.deleted), newestKey(s.broken))
+}
+
+// newestKey is the highest number in m; 0: it is empty.
+func newestKey[V any](m map[int]V) int {
 	n := 0
-	for v := range s.versions {
-		n = max(n, v)
-	}
-	for v := range s.deleted {
-		n = max(n, v)
-	}
-	for v := range s.broken {
-		n = max(n, v)
+	for k := range m {
+		n = max(n, k)
 	}
 	return n
 }
@@ -228,7 +226,7 @@ func (s *series) settle() {
 	if len(s.rollbacks) == 0 {
 		return
 	}
-	last := s.rollbacks[slices.Max(slices.Collect(maps.Keys(s.rollbacks)))]
+	last := s.rollbacks[newestKey(s.rollbacks)]
 	if s.current <= last.Newest && slices.Contains(live, last.Version) {
 		s.current = last.Version
 	}

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"lorikeet/adapters/invalid"
-	"lorikeet/adapters/store"
 )
 
 // Traffic splits the requests for a bare name between versions of it. It holds until it is
@@ -94,14 +93,6 @@ func (s *series) split() (Traffic, bool) {
 	return t, total > 0
 }
 
-func newestKey[V any](m map[int]V) int {
-	n := 0
-	for k := range m {
-		n = max(n, k)
-	}
-	return n
-}
-
 // pick draws a version. The same key draws the same one, and goes on to do so while the
 // weights of later versions only grow.
 func (t Traffic) pick(name string, who Asker) int {
@@ -163,7 +154,7 @@ func (r *Registry) Split(ctx context.Context, name string, t Traffic) error {
 	if _, err := r.Get(ctx, name); err != nil {
 		return err
 	}
-	if err := r.refresh(ctx, "adapters/"+name+"/"); err != nil {
+	if err := r.Refresh(ctx, name); err != nil {
 		return err
 	}
 	t.Time = time.Now().UTC()
@@ -183,13 +174,8 @@ func (r *Registry) Split(ctx context.Context, name string, t Traffic) error {
 	if err != nil {
 		return err
 	}
-	for ; ; next++ {
-		err := r.store.Create(ctx, key(name, "traffic", next), b)
-		if err == nil {
-			return r.changed(ctx, name)
-		}
-		if !errors.Is(err, store.ErrExists) {
-			return fmt.Errorf("adapter %s: traffic: %w", name, err)
-		}
+	if err := r.add(ctx, name, "traffic", next, b); err != nil {
+		return fmt.Errorf("adapter %s: traffic: %w", name, err)
 	}
+	return r.changed(ctx, name)
 }

@@ -31,6 +31,7 @@ import (
 // FLUSHALL. Each job's files must be those of an undisturbed training of the same spec, to
 // the byte, and its history must tell each step once.
 type real struct {
+	journal
 	c       config
 	rnd     *rand.Rand
 	program string
@@ -38,21 +39,13 @@ type real struct {
 	dir     *store.Dir
 	api     *queue.Queue
 	rows    string // digest
-	begin   time.Time
-
-	mu         sync.Mutex
-	workers    []*realWorker
-	counts     map[string]int
-	violations []string
+	workers []*realWorker
 }
 
-// realWorker is a `service worker` process, started again whenever it ends.
+// realWorker is a `service worker` process.
 type realWorker struct {
-	n     int
-	data  string
-	cmd   *exec.Cmd
-	over  bool
-	ended chan struct{}
+	lasting
+	data string
 }
 
 // Of a real training.
@@ -76,7 +69,7 @@ func runReal(ctx context.Context, c config) (rep report, err error) {
 		}()
 	}
 	r := &real{c: c, rnd: rand.New(rand.NewPCG(c.seed, 2)), //nolint:gosec // it must be repeatable
-		counts: map[string]int{}, begin: time.Now()}
+		journal: journal{out: c.out, counts: map[string]int{}, begin: time.Now()}}
 	fmt.Fprintf(c.out, "seed %d: %d real trainings of builtin:tiny-bert, %d steps each, backend %s, %d workers\n", c.seed, c.jobs, realSteps, c.backend, c.workers)
 	stop, err := r.open(ctx)
 	defer stop()
@@ -97,16 +90,6 @@ func runReal(ctx context.Context, c config) (rep report, err error) {
 		return rep, fmt.Errorf("%w; store and logs are in %s", errViolated, c.dir)
 	}
 	return rep, ctx.Err()
-}
-
-func (r *real) note(format string, args ...any) {
-	fmt.Fprintf(r.c.out, "%8.3f  %s\n", time.Since(r.begin).Seconds(), fmt.Sprintf(format, args...))
-}
-
-func (r *real) violation(format string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.violations = append(r.violations, fmt.Sprintf(format, args...))
 }
 
 // open builds the service and starts Redis, the API's half of the queue and the workers.
@@ -160,73 +143,31 @@ func (r *real) open(ctx context.Context) (stop func(), err error) {
 		return stop, err
 	}
 	for n := 1; n <= r.c.workers; n++ {
-		w := &realWorker{n: n, data: filepath.Join(r.c.dir, fmt.Sprint("worker-", n)), ended: make(chan struct{})}
-		if err := r.start(w); err != nil {
+		w := &realWorker{lasting{n: n, patience: time.Minute, log: &r.journal}, filepath.Join(r.c.dir, fmt.Sprint("worker-", n))}
+		w.command = func() (*exec.Cmd, error) { return r.worker(w) }
+		if err := w.start(); err != nil {
 			return stop, err
 		}
 		r.workers = append(r.workers, w)
-		go r.watch(w)
-		undo = append(undo, func() { r.dismiss(w) })
+		undo = append(undo, w.dismiss)
 	}
 	return stop, nil
 }
 
-func (r *real) start(w *realWorker) error {
+// worker starts one.
+func (r *real) worker(w *realWorker) (*exec.Cmd, error) {
 	if err := os.MkdirAll(w.data, 0o700); err != nil {
-		return err
+		return nil, err
 	}
 	logs, err := os.OpenFile(filepath.Join(w.data, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // ours
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer logs.Close()
 	cmd := exec.Command(r.program, "worker", "--redis", "redis://"+r.redis.Addr(), "--store", filepath.Join(r.c.dir, "store"), "--data", w.data, //nolint:gosec // our program
 		"--base", "tiny-bert=builtin:tiny-bert", "--backend", r.c.backend)
 	cmd.Stderr = logs
-	w.cmd = cmd
-	return cmd.Start()
-}
-
-func (r *real) watch(w *realWorker) {
-	defer close(w.ended)
-	for {
-		r.mu.Lock()
-		cmd := w.cmd
-		r.mu.Unlock()
-		err := cmd.Wait()
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ExitCode() >= 0 {
-			r.violation("worker %d ends with %v; see its log", w.n, err)
-		}
-		r.mu.Lock()
-		over := w.over
-		if !over {
-			err = r.start(w)
-		}
-		r.mu.Unlock()
-		if over {
-			return
-		}
-		if err != nil {
-			r.violation("worker %d does not start: %v", w.n, err)
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
-}
-
-func (r *real) dismiss(w *realWorker) {
-	r.mu.Lock()
-	w.over = true
-	_ = w.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
-	r.mu.Unlock()
-	select {
-	case <-w.ended:
-	case <-time.After(time.Minute):
-		r.violation("worker %d does not end", w.n)
-		_ = w.cmd.Process.Kill()
-		<-w.ended
-	}
+	return cmd, cmd.Start()
 }
 
 // submit sends one job of a kind of spec.
@@ -354,8 +295,6 @@ func (r *real) plan() (list []realHarm) {
 
 // harm looks at what each worker trains and kills it at its step.
 func (r *real) harm(ctx context.Context, plans map[string][]realHarm) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for _, w := range r.workers {
 		job, child := w.training()
 		if job == "" || child == 0 || len(plans[job]) == 0 {
@@ -368,11 +307,11 @@ func (r *real) harm(ctx context.Context, plans map[string][]realHarm) {
 		}
 		pid := child
 		if h.what == "kill a worker" {
-			pid = w.cmd.Process.Pid
+			pid = w.pid()
 		}
 		plans[job] = plans[job][1:]
 		if send(pid, syscall.SIGKILL) == nil {
-			r.counts[h.what]++
+			r.count(h.what)
 			r.note("%s at step %d of %s", h.what, j.Progress.Step, job)
 		}
 	}
@@ -382,7 +321,7 @@ func (r *real) harm(ctx context.Context, plans map[string][]realHarm) {
 			err = errors.Join(rdb.FlushAll(ctx).Err(), rdb.Close())
 		}
 		if err == nil {
-			r.counts["flush"]++
+			r.count("flush")
 			r.note("flush")
 		}
 	}
@@ -395,7 +334,7 @@ func (w *realWorker) training() (job string, pid int) {
 		return "", 0
 	}
 	job, _, _ = strings.Cut(filepath.Base(scratch[len(scratch)-1]), "-")
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", w.cmd.Process.Pid))
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", w.pid()))
 	for _, file := range tasks {
 		data, err := os.ReadFile(file) //nolint:gosec // of /proc
 		if err != nil {

@@ -43,9 +43,9 @@ var errViolated = errors.New("promises were broken")
 
 // runner is the API of a site and whoever harms it.
 type runner struct {
+	journal
 	c       config
 	plan    plan
-	begin   time.Time
 	redis   *queuetest.Redis
 	admin   *redis.Client // past all proxies
 	api     *process      // this process
@@ -55,10 +55,17 @@ type runner struct {
 
 	redisMu, storeMu, jobMu sync.Mutex // held while one harms it
 
+	jobs   []*job // accepted; under mu
+	deaths int    // workers killed and the like: each may cost an attempt a slot; under mu
+}
+
+// journal tells what happens in a run.
+type journal struct {
+	out   io.Writer
+	begin time.Time
+
 	mu         sync.Mutex
-	jobs       []*job // accepted
-	counts     map[string]int
-	deaths     int // workers killed and the like: each may cost an attempt a slot
+	counts     map[string]int // of faults
 	violations []string
 }
 
@@ -80,7 +87,7 @@ func run(ctx context.Context, c config) (rep report, err error) {
 			return rep, err
 		}
 	}
-	r := &runner{c: c, counts: map[string]int{}}
+	r := &runner{c: c, journal: journal{out: c.out, counts: map[string]int{}}}
 	if r.plan, err = newPlan(c); err != nil {
 		return rep, err
 	}
@@ -263,19 +270,19 @@ func (r *runner) resume(ctx context.Context, j *job) {
 	}
 }
 
-func (r *runner) note(format string, args ...any) {
+func (r *journal) note(format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	fmt.Fprintf(r.c.out, "%8.3f  %s\n", time.Since(r.begin).Seconds(), fmt.Sprintf(format, args...))
+	fmt.Fprintf(r.out, "%8.3f  %s\n", time.Since(r.begin).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (r *runner) count(what string) {
+func (r *journal) count(what string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counts[what]++
 }
 
-func (r *runner) violation(format string, args ...any) {
+func (r *journal) violation(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	r.note("VIOLATION: %s", text)
 	r.mu.Lock()

@@ -269,32 +269,38 @@ func (s *Service) Digests(ctx context.Context) (map[string]bool, error) {
 // canonical stores the rows that fill hands to its argument as canonical JSON lines.
 // Nothing is stored when fill fails.
 func (s *Service) canonical(ctx context.Context, fill func(out func(data.Row) error) error) (string, error) {
+	digest, _, err := s.put(ctx, func(to io.Writer) error {
+		w := data.NewWriter(to)
+		if err := fill(w.Write); err != nil {
+			return err
+		}
+		return w.Flush()
+	})
+	return digest, err
+}
+
+// put stores rows while fill writes them. Nothing is stored when it fails.
+func (s *Service) put(ctx context.Context, fill func(to io.Writer) error) (digest string, size int64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	from, to := io.Pipe()
-	var digest string
 	stored := make(chan error, 1)
 	go func() {
 		var err error
-		digest, _, err = s.o.Store.PutBlob(ctx, from)
+		digest, size, err = s.o.Store.PutBlob(ctx, from)
 		_ = from.CloseWithError(err) // nothing reads any more: the writer must not wait
 		stored <- err
 	}()
-	w := data.NewWriter(to)
-	err := fill(w.Write)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err != nil {
+	if err = fill(to); err != nil {
 		_ = to.CloseWithError(errAbandoned)
 	} else {
 		_ = to.Close()
 	}
 	put := <-stored
 	if put != nil && (err == nil || errors.Is(err, put)) {
-		return "", fmt.Errorf("store the rows: %w", put) // fill met it at the other end of the pipe
+		return "", 0, fmt.Errorf("store the rows: %w", put) // fill met it at the other end of the pipe
 	}
-	return digest, err
+	return digest, size, err
 }
 
 var errAbandoned = errors.New("the rows turned out to be bad")

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"slices"
 	"strings"
-	"sync"
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
@@ -145,8 +144,8 @@ func (s *Service) cured(ctx context.Context, old Dataset, name string, q Quarant
 		d.Name = strings.TrimSpace(old.Name + " (cleaned)")
 	}
 	var err error
-	d.Canonical, err = s.canonical(ctx, func(write func(data.Row) error) error {
-		n := 0
+	d.Canonical, d.Bytes, err = s.put(ctx, func(to io.Writer) error {
+		w, n := data.NewWriter(to), 0
 		for r, err := range s.stream(ctx, old.Canonical) {
 			if err != nil {
 				return err
@@ -159,11 +158,11 @@ func (s *Service) cured(ctx context.Context, old Dataset, name string, q Quarant
 			if d.Labels != nil {
 				d.Labels[r.Label]++
 			}
-			if err := write(r); err != nil {
+			if err := w.Write(r); err != nil {
 				return err
 			}
 		}
-		return nil
+		return w.Flush()
 	})
 	if err != nil {
 		return Dataset{}, false, fmt.Errorf("clean %s: %w", old.ID, err)
@@ -172,10 +171,6 @@ func (s *Service) cured(ctx context.Context, old Dataset, name string, q Quarant
 		return Dataset{}, false, fmt.Errorf("clean %s: %w", old.ID, err)
 	}
 	d.Quarantine, d.Digest = &q, d.Canonical // there is no upload
-	if b, err := s.o.Store.OpenBlob(ctx, d.Canonical); err == nil {
-		d.Bytes = b.Size()
-		_ = b.Close() // read only
-	}
 	d.ID = identify(d.Tenant, d.Digest, d.Canonical+q.Digest)
 	d.CreatedAt = now()
 	return s.record(ctx, d)
@@ -183,9 +178,7 @@ func (s *Service) cured(ctx context.Context, old Dataset, name string, q Quarant
 
 // setAside stores the rows that are left out, as JSON lines, while they are read.
 func (s *Service) setAside(ctx context.Context, rows string, out map[int][]string) (digest string, err error) {
-	from, to := io.Pipe()
-	var writing sync.WaitGroup
-	writing.Go(func() {
+	digest, _, err = s.put(ctx, func(to io.Writer) error {
 		lines, n := json.NewEncoder(to), 0
 		lines.SetEscapeHTML(false)
 		for r, err := range s.stream(ctx, rows) {
@@ -194,15 +187,11 @@ func (s *Service) setAside(ctx context.Context, rows string, out map[int][]strin
 				err = lines.Encode(leftOut{n, out[n], r})
 			}
 			if err != nil {
-				_ = to.CloseWithError(err) // never fails
-				return
+				return err
 			}
 		}
-		_ = to.Close()
+		return nil
 	})
-	digest, _, err = s.o.Store.PutBlob(ctx, from)
-	_ = from.CloseWithError(err) // nothing reads any more: the writer must not wait
-	writing.Wait()
 	return digest, err
 }
 

@@ -95,11 +95,10 @@ func (a *attempt) scoreBase(ctx context.Context, all map[string]float64) error {
 	if a.place.Base != nil { // of a base that generates it was done before the first step
 		return nil
 	}
-	f := a.base.Facts()
-	if !a.base.Generates() && !sameHead(f, a.target) {
+	if !a.base.Generates() && !sameHead(a.base.Facts(), a.target) {
 		return fmt.Errorf("it has no head for these labels")
 	}
-	scores, err := a.measure(ctx, rival{base: a.base, labels: a.target.labels, problem: f.Problem})
+	scores, err := a.measure(ctx, rival{base: a.base, labels: a.target.labels})
 	for k, v := range scores {
 		all["base_"+strings.TrimPrefix(k, "eval_")] = v
 	}

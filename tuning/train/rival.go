@@ -11,7 +11,6 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/safetensors"
 	"lorikeet/inference"
-	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
 )
 
@@ -21,8 +20,7 @@ type rival struct {
 	base     *inference.Base   // the run's, or a full fine-tune of it
 	made     *adapters.Adapter // nil: none
 	labels   []string          // of its outputs
-	problem  arch.Problem
-	template string // that it was taught with; empty: the run's
+	template string            // that it was taught with; empty: the run's
 }
 
 // openRival reads the version that is current.
@@ -34,8 +32,7 @@ func (a *attempt) openRival() (r rival, closes func() error, err error) {
 		if r.base, err = inference.OpenBase(a.spec.Model, "", os.DirFS(dir)); err != nil {
 			return r, closes, err
 		}
-		f := r.base.Facts()
-		r.labels, r.problem = f.Labels, f.Problem
+		r.labels = r.base.Facts().Labels
 		return r, r.base.Close, nil
 	}
 	if r.made, err = readAdapter(filepath.Join(dir, adapters.ConfigFile), filepath.Join(dir, adapters.WeightsFile), a.base.Layout); err != nil {
@@ -45,8 +42,7 @@ func (a *attempt) openRival() (r rival, closes func() error, err error) {
 	if err != nil {
 		return r, closes, err
 	}
-	r.labels, r.problem = made.Labels, made.Problem
-	if r.labels == nil {
+	if r.labels = made.Labels; r.labels == nil {
 		r.labels = a.base.Facts().Labels
 	}
 	return r, closes, foreign(r.made, a.base.Layout)

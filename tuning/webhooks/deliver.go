@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -119,7 +120,9 @@ func (s *Service) Run(ctx context.Context) error {
 	pool, _ := errgroup.WithContext(ctx)
 	pool.SetLimit(8)
 	defer func() { _ = pool.Wait() }() // attempts report to the log
-	tidied := time.Time{}
+	var tidying sync.WaitGroup
+	tidying.Go(func() { s.tidyHourly(ctx) }) // for which no delivery is to wait
+	defer tidying.Wait()
 	for ctx.Err() == nil {
 		wait := time.Hour
 		if err := s.match(ctx); err != nil && ctx.Err() == nil {
@@ -146,12 +149,6 @@ func (s *Service) Run(ctx context.Context) error {
 				s.wake()
 				return nil
 			})
-		}
-		if time.Since(tidied) > time.Hour {
-			tidied = now
-			if err := s.forget(ctx); err != nil && ctx.Err() == nil {
-				s.o.Log.Warn("records of webhooks cannot be tidied", "error", err)
-			}
 		}
 		t := time.NewTimer(wait)
 		select {
@@ -427,6 +424,21 @@ func (s Secret) key() []byte {
 		}
 	}
 	return []byte(s.Value)
+}
+
+// tidyHourly forgets old deliveries, at once and every hour, until ctx ends.
+func (s *Service) tidyHourly(ctx context.Context) {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := s.forget(ctx); err != nil && ctx.Err() == nil {
+			s.o.Log.Warn("records of webhooks cannot be tidied", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // forget deletes the records of old deliveries.
