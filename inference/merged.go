@@ -81,7 +81,7 @@ func (b *Base) Merge(v adapters.Version, a *adapters.Adapter) (*Merged, error) {
 		return nil, err
 	}
 	m.add("config.json", config)
-	m.add(adapters.CardFile, v.Card())
+	m.add(adapters.CardFile, v.MergedCard())
 	for _, name := range append([]string{GenerationFile}, TokenizerFiles...) {
 		text, err := fs.ReadFile(b.Folder(), name)
 		if errors.Is(err, fs.ErrNotExist) {
