@@ -52,17 +52,21 @@ type cardMetric struct {
 
 // Card is the version's model card as the Hugging Face hub reads it: front matter with
 // base_model, tags and measured results (model-index), then text.
-func (v Version) Card() []byte {
-	p := v.Passport()
+func (v Version) Card() []byte { return v.Passport().card(false) }
+
+// MergedCard is the card of the version folded into its base, which is a model of its own.
+func (v Version) MergedCard() []byte { return v.Passport().card(true) }
+
+func (p Passport) card(merged bool) []byte {
 	var b bytes.Buffer
 	b.WriteString("---\n")
 	e := yaml.NewEncoder(&b)
 	e.SetIndent(2)
-	if err := errors.Join(e.Encode(p.head()), e.Close()); err != nil {
+	if err := errors.Join(e.Encode(p.head(merged || p.Kind == KindVariant)), e.Close()); err != nil {
 		panic(err) // strings and numbers encode
 	}
 	b.WriteString("---\n\n")
-	p.text(&b)
+	p.text(&b, merged)
 	return b.Bytes()
 }
 
@@ -76,10 +80,10 @@ func (p Passport) repository() string {
 	return repo
 }
 
-func (p Passport) head() cardHead {
+func (p Passport) head(whole bool) cardHead {
 	h := cardHead{Base: p.repository(), Relation: "adapter", Library: "peft", Pipeline: p.Task,
 		Tags: []string{"base_model:adapter:" + p.repository(), "lora", "lorikeet"}}
-	if p.Kind == KindVariant {
+	if whole {
 		h.Relation, h.Library = "finetune", "transformers"
 		h.Tags = []string{"base_model:finetune:" + p.repository(), "lorikeet"}
 	}
@@ -142,13 +146,17 @@ func (p Passport) evaluated() cardTyped {
 }
 
 // text is the part of the card for people.
-func (p Passport) text(b *bytes.Buffer) {
+func (p Passport) text(b *bytes.Buffer, merged bool) {
 	line := func(format string, args ...any) { fmt.Fprintf(b, format+"\n", args...) }
 	line("# %s, version %d\n", p.Name, p.Version)
 	if p.Kind == KindVariant {
 		line("A full fine-tune of `%s`.", p.repository())
 	} else {
-		line("A LoRA adapter of rank %d on %s for `%s`.", p.Rank, code(p.Targets), p.repository())
+		folded := ""
+		if merged {
+			folded = ", folded into its weights"
+		}
+		line("A LoRA adapter of rank %d on %s for `%s`%s.", p.Rank, code(p.Targets), p.repository(), folded)
 	}
 	line("\n| | |\n|---|---|")
 	for _, row := range p.table() {

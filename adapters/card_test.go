@@ -73,6 +73,9 @@ func TestAPassportOfAnOldRecord(t *testing.T) {
 	if p.Base.Digest != "sha256:2" || p.Training != nil || strings.Contains(string(b), "secret") || strings.Contains(string(b), "null") {
 		t.Errorf("%s", b)
 	}
+	if card := string(v.MergedCard()); !strings.Contains(card, "library_name: transformers") || !strings.Contains(card, "folded into its weights") {
+		t.Errorf("%s", card)
+	}
 	v.Kind = KindVariant
 	if card := string(v.Card()); !strings.Contains(card, "library_name: transformers") || strings.Contains(card, "model-index") {
 		t.Errorf("%s", card)

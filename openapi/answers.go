@@ -40,6 +40,7 @@ var failures = map[string][]int{
 	"metrics":              {503}, // when too many scrape at once
 	"dashboardFile":        {304},
 	"getAdapterFile":       {206, 304, 412, 416},
+	"getMergedAdapter":     {422, 503},
 	"mergeAdapters":        {404, 503, 507},
 	"setTraffic":           {507},
 	"endTraffic":           {507},
@@ -169,6 +170,9 @@ func content(op *openapi3.Operation) {
 		ok.Value.Content["application/json"] = openapi3.NewMediaType().WithSchemaRef(rawEvent())
 		ok.Value.Content["text/markdown"] = openapi3.NewMediaType().WithSchemaRef(text("the model card, README.md"))
 		header(ok.Value, "ETag", "the digest of the file")
+	case "getMergedAdapter":
+		ok.Value.Content = openapi3.Content{"application/x-tar": openapi3.NewMediaType().WithSchemaRef(
+			inline(&openapi3.Schema{Type: &openapi3.Types{"string"}, Format: "binary"}))}
 	case "getQuarantine":
 		ok.Value.Content = openapi3.Content{"application/x-ndjson": openapi3.NewMediaType().WithSchemaRef(text("JSON lines, each with row, reasons and data"))}
 	case "metrics":

@@ -104,6 +104,8 @@ func TestAdapters(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 		s.want(404, "GET", "/adapters/imdb/versions/9/passport", nil)
+		s.want(404, "GET", "/adapters/imdb/versions/9/merged", nil)
+		s.want(422, "GET", "/adapters/imdb/versions/1/merged", nil) // the fake engine's base is another
 		var v adapterVersion
 		s.want(200, "GET", "/adapters/imdb/versions/1", nil).into(&v)
 		at := "/adapters/imdb/versions/1/files/README.md"

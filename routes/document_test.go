@@ -119,6 +119,7 @@ var special = map[reflect.Type]reflect.Type{
 	reflect.TypeFor[eventFeed]():                        nil,
 	reflect.TypeFor[writing]():                          reflect.TypeFor[generation](),
 	reflect.TypeFor[storedFile]():                       nil,
+	reflect.TypeFor[folderFile]():                       nil,
 	reflect.TypeFor[static]():                           nil,
 	reflect.TypeFor[homePage]():                         nil,
 	reflect.TypeFor[pageFile]():                         nil,

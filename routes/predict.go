@@ -23,6 +23,7 @@ type engine interface {
 	Ready() error
 	Import(context.Context, inference.Import) (adapters.Version, error)
 	Merge(context.Context, inference.Merge) (adapters.Version, error)
+	Merged(context.Context, adapters.Version) (*inference.Merged, error)
 	Residency(context.Context, adapters.Version) (inference.Residency, error)
 	Place(ctx context.Context, v adapters.Version, pin bool) error
 	Unpin(context.Context, adapters.Version) error

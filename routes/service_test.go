@@ -155,6 +155,10 @@ func (e *fakeEngine) Merge(ctx context.Context, m inference.Merge) (adapters.Ver
 	return e.registry.Register(ctx, adapters.Version{Ref: adapters.Ref{Name: m.Name}, Kind: "adapter", Base: "bert", Tenant: m.Tenant, CreatedAt: time.Now()})
 }
 
+func (e *fakeEngine) Merged(context.Context, adapters.Version) (*inference.Merged, error) {
+	return nil, fmt.Errorf("%w: here is none", inference.ErrWrongBase)
+}
+
 func (e *fakeEngine) Residency(_ context.Context, v adapters.Version) (inference.Residency, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

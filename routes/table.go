@@ -82,6 +82,7 @@ func (h *Handler) operations(o Options) []operation {
 		{del, "/adapters/{name}/traffic", handle(a.endTraffic), empty, tunes, false},
 		{get, "/adapters/{name}/versions/{v}", handle(a.version), ok, predicts, false},
 		{del, "/adapters/{name}/versions/{v}", handle(a.removeVersion), empty, tunes, false},
+		{get, "/adapters/{name}/versions/{v}/merged", handle(a.merged), ok, predicts, false},
 		{get, "/adapters/{name}/versions/{v}/passport", handle(a.passport), ok, predicts, false},
 		{get, "/adapters/{name}/versions/{v}/files/{file}", handle(a.file), ok, predicts, false},
 		{post, "/adapters/{name}/versions/{v}/load", handle(a.load), ok, admin, false},

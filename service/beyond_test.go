@@ -1,7 +1,9 @@
 package main
 
 import (
+	"archive/tar"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -61,6 +63,27 @@ func TestBeyond(t *testing.T) {
 		}
 		c.call(200, "POST", "/predict", map[string]any{"inputs": "good", "fan_out": []string{"both@1", "both@2", "both@3", "both@4", "both"}})
 		c.call(422, "POST", "/adapters/merge", map[string]any{"name": "both", "adapters": parts[:1]})
+	})
+	t.Run("a version is taken along merged", func(t *testing.T) {
+		res, err := c.http.Get(c.url + "/adapters/mine/versions/1/merged")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		var names []string
+		for r := tar.NewReader(res.Body); ; {
+			h, err := r.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			names = append(names, h.Name)
+		}
+		if all := strings.Join(names, " "); res.StatusCode != 200 || !strings.Contains(all, "mine-1/config.json") || !strings.HasSuffix(all, "mine-1/model.safetensors") {
+			t.Errorf("%d: %s", res.StatusCode, all)
+		}
 	})
 	t.Run("traffic is split", func(t *testing.T) {
 		c := client{t: t, url: c.url, http: c.http}

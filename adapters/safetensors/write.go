@@ -18,6 +18,7 @@ import (
 //	[]int32    for I32
 //	[]int64    for I64
 //	[]byte     for any type: the bytes as they are to be in the file, little endian
+//	Later      for F32: made when the tensor is written, and then forgotten
 //
 // in row-major order.
 type Out struct {
@@ -25,6 +26,32 @@ type Out struct {
 	DType DType
 	Shape []int
 	Data  any
+}
+
+// Later makes the values of a tensor.
+type Later func() ([]float32, error)
+
+// Size is how many bytes Write writes for these tensors.
+func Size(tensors []Out, metadata map[string]string) (int64, error) {
+	head, err := buildHeader(laidOut(tensors), metadata)
+	if err != nil {
+		return 0, malformed(err)
+	}
+	n := int64(len(head))
+	for _, t := range tensors {
+		data, _ := dataSize(t) // the header was built of them: they are good
+		n += data
+	}
+	return n, nil
+}
+
+// laidOut are the tensors in the order of the file.
+func laidOut(tensors []Out) []Out {
+	sorted := slices.Clone(tensors)
+	slices.SortStableFunc(sorted, func(a, b Out) int {
+		return cmp.Or(cmp.Compare(b.DType.order(), a.DType.order()), cmp.Compare(a.Name, b.Name))
+	})
+	return sorted
 }
 
 // Write writes a file. Tensors are laid out as the reference does it: by type,
@@ -35,10 +62,7 @@ type Out struct {
 // What is wrong with the tensors comes back as invalid.Faults under ErrMalformed,
 // before anything is written.
 func Write(w io.Writer, tensors []Out, metadata map[string]string) error {
-	sorted := slices.Clone(tensors)
-	slices.SortStableFunc(sorted, func(a, b Out) int {
-		return cmp.Or(cmp.Compare(b.DType.order(), a.DType.order()), cmp.Compare(a.Name, b.Name))
-	})
+	sorted := laidOut(tensors)
 	head, err := buildHeader(sorted, metadata)
 	if err != nil {
 		return malformed(err)
@@ -145,12 +169,24 @@ func dataSize(t Out) (int64, bool) {
 		return 8 * int64(len(d)), t.DType == I64
 	case []byte:
 		return int64(len(d)), true
+	case Later:
+		n, problem := size(t.DType, t.Shape)
+		return n, problem == "" && t.DType == F32
 	}
 	return 0, false
 }
 
 func writeData(w io.Writer, t Out) error {
 	switch d := t.Data.(type) {
+	case Later:
+		v, err := d()
+		if err != nil {
+			return err
+		}
+		if n, _ := dataSize(t); int64(len(v)) != n/4 {
+			return fmt.Errorf("%d values were made for the shape %v", len(v), t.Shape)
+		}
+		return writeNumbers(w, v)
 	case []byte:
 		_, err := w.Write(d)
 		return err

@@ -2,9 +2,7 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"os"
@@ -14,7 +12,6 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/safetensors"
 	"lorikeet/inference"
-	"lorikeet/inference/arch"
 	"lorikeet/inference/nn"
 	"lorikeet/tuning"
 )
@@ -120,7 +117,7 @@ func (a *attempt) exportFull() (map[string]string, error) {
 		return nil, err
 	}
 	out = append(out, fixed...)
-	config, err := a.configuration()
+	config, err := a.base.Configuration(a.target.labels, a.target.problem)
 	if err != nil {
 		return nil, err
 	}
@@ -163,37 +160,4 @@ func (a *attempt) fixed() ([]safetensors.Out, error) {
 		out = append(out, safetensors.Out{Name: w.Name, DType: "F32", Shape: w.CheckpointDims(), Data: v})
 	}
 	return out, nil
-}
-
-// classes are the names transformers gives to a family's classifier.
-var classes = map[string]string{"bert": "Bert", "roberta": "Roberta", "distilbert": "DistilBert"}
-
-// configuration is the base's config.json with the head of this run.
-func (a *attempt) configuration() ([]byte, error) {
-	var c map[string]any
-	if err := json.Unmarshal(a.base.Config(), &c); err != nil {
-		return nil, err
-	}
-	for _, key := range []string{"dtype", "torch_dtype"} { // the base may be stored in 16 bits
-		if _, ok := c[key]; ok {
-			c[key] = "float32"
-		}
-	}
-	if a.base.Generates() {
-		return json.MarshalIndent(c, "", "  ")
-	}
-	names, numbers := map[string]string{}, map[string]int{}
-	for i, l := range a.target.labels {
-		names[fmt.Sprint(i)] = l
-		numbers[l] = i
-	}
-	c["id2label"], c["label2id"] = names, numbers
-	c["problem_type"] = a.target.problem
-	c["architectures"] = []string{classes[a.base.Facts().Family] + "ForSequenceClassification"}
-	if a.target.problem == arch.Regression {
-		c["num_labels"] = 1
-	} else {
-		delete(c, "num_labels")
-	}
-	return json.MarshalIndent(c, "", "  ")
 }
