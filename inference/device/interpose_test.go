@@ -31,7 +31,7 @@ func TestWhatWasCompiledIsLoaded(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer exec.Finalize()
-		if got := exec.MustExec1([]float32{1, 2}).Value().([]float32); got[0] != 7 || got[1] != 10 {
+		if got := exec.MustCall1([]float32{1, 2}).Value().([]float32); got[0] != 7 || got[1] != 10 {
 			t.Errorf("gives %v", got)
 		}
 	}
