@@ -172,7 +172,7 @@ func TestReportGoesThroughItsFiles(t *testing.T) {
 }
 
 func TestPlayLeavesOutAPeerThatFails(t *testing.T) {
-	b := &bench{options: &options{rounds: 3, quick: true}}
+	b := &bench{options: &options{rounds: 3, quick: true}, ctx: t.Context()}
 	turns := ""
 	mark := func(name string, v float64, err error) player {
 		return player{name: name, round: func() (float64, error) { turns += name; return v, err }}
@@ -191,6 +191,35 @@ func TestPlayLeavesOutAPeerThatFails(t *testing.T) {
 	b.only = []string{"other"}
 	if err := b.play(testCase{Group: "g", Name: "n"}, []player{mark("a", 0, errors.New("no"))}); err != nil {
 		t.Error("a case that was not asked for was run:", err)
+	}
+}
+
+func TestOthersAreToldApart(t *testing.T) {
+	pid, parent, time, ok := parseStat("42 (a) b (c) S 7 42 42 0 -1 4194304 1 2 3 4 10 20 30 40 20 0 1 0 5 6 7")
+	if !ok || pid != 42 || parent != 7 || time != 100 {
+		t.Error(pid, parent, time, ok)
+	}
+	for _, line := range []string{"", "42", "42 (a", "x (a) S 7 1 1 1 1 1 1 1 1 1 1 2 3 4", "42 (a) S 7", "42 (a) S 7 1 1 1 1 1 1 1 1 1 x 2 3 4"} {
+		if _, _, _, ok := parseStat(line); ok {
+			t.Errorf("%q is taken", line)
+		}
+	}
+	if got := others(ticks{100, 10, 1000}, ticks{150, 30, 1100}); got != 0.3 {
+		t.Errorf("others took %v", got)
+	}
+	if others(ticks{}, ticks{}) != 0 {
+		t.Error("nothing measured is no noise")
+	}
+}
+
+func TestADisturbedCaseIsMeasuredAgain(t *testing.T) {
+	b := &bench{options: &options{}, ctx: t.Context()}
+	n := 0
+	if _, err := b.undisturbed("c", func() (func(), error) { return func() { n++ }, nil }); err != nil || n != 1 {
+		t.Error(n, err)
+	}
+	if _, err := b.undisturbed("c", func() (func(), error) { return nil, errors.New("no") }); err == nil {
+		t.Error("an error got lost")
 	}
 }
 

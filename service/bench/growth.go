@@ -56,7 +56,7 @@ func (g *growing) series(axis, unit string, at []int, measure func(x int) (func(
 	}
 	// Points take turns as sides do: one slow moment of the machine is no kink.
 	calls := make([]player, len(at))
-	values := make([][]float64, len(at))
+	var values [][]float64
 	for i, x := range at {
 		call, err := measure(x)
 		if err != nil {
@@ -72,17 +72,24 @@ func (g *growing) series(axis, unit string, at []int, measure func(x int) (func(
 			}
 		}
 	}
-	for range g.rounds {
-		for i := range calls {
-			v, err := calls[i].round()
-			if err != nil {
-				return err
+	noise, err := g.undisturbed(axis, func() (func(), error) {
+		got := make([][]float64, len(at))
+		for range g.rounds {
+			for i := range calls {
+				v, err := calls[i].round()
+				if err != nil {
+					return nil, err
+				}
+				got[i] = append(got[i], v)
 			}
-			values[i] = append(values[i], v)
 		}
+		return func() { values = got }, nil
+	})
+	if err != nil {
+		return err
 	}
 	for i, x := range at {
-		c := testCase{Group: "growth", Name: fmt.Sprintf("%s %d", axis, x), Unit: unit, Axis: axis, X: float64(x), Sides: []side{{Name: oursName, Values: values[i]}}}
+		c := testCase{Group: "growth", Name: fmt.Sprintf("%s %d", axis, x), Unit: unit, Axis: axis, X: float64(x), Others: noise, Sides: []side{{Name: oursName, Values: values[i]}}}
 		if i > 0 {
 			// What one doubling costs: the ratio itself where the axis doubles.
 			step := spreadOf(ratios(values[i], values[i-1])).Median

@@ -21,6 +21,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -45,6 +46,7 @@ type options struct {
 	rounds   int
 	quick    bool
 	noPeers  bool
+	patience time.Duration
 	only     []string
 	json     string
 	plot     string
@@ -85,6 +87,7 @@ func command() *cobra.Command {
 	f.BoolVar(&o.quick, "quick", false, "tiny models and few rounds: shows that everything runs, and measures nothing")
 	f.BoolVar(&o.noPeers, "no-peers", false, "ours alone")
 	f.StringArrayVar(&o.only, "only", nil, "run only the cases whose group and name contain this (repeatable)")
+	f.DurationVar(&o.patience, "patience", 0, "how long a case may wait until other programs leave the machine alone; one that was disturbed is measured again")
 	f.StringVar(&o.json, "json", "", "file to write the results to")
 	f.StringVar(&o.plot, "plot", "", "folder to write plots (PNG) to")
 	f.StringVar(&o.markdown, "markdown", "", "file whose generated tables are to be replaced (made if it is missing)")
@@ -127,6 +130,7 @@ func cacheFolder() string {
 // bench is a run.
 type bench struct {
 	*options
+	ctx     context.Context // ends the sides when the user does
 	report  report
 	scratch string
 	file    string // the program itself, which is also our side
@@ -142,7 +146,7 @@ func (o *options) run(ctx context.Context, which []group) (err error) {
 	if o.quick {
 		o.rounds = min(o.rounds, 2)
 	}
-	b := &bench{options: o}
+	b := &bench{options: o, ctx: ctx}
 	if b.file, err = os.Executable(); err != nil {
 		return err
 	}

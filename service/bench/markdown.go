@@ -110,7 +110,7 @@ func table(cases []testCase) string {
 	var b strings.Builder
 	b.WriteString("| | side | median | times | target |\n|---|---|---|---|---|\n")
 	for _, c := range cases {
-		name := c.Name
+		name := c.Name + c.noise()
 		for i, s := range c.Sides {
 			value := fmt.Sprintf("%s %s (%s to %s)", figure(s.Spread.Median), c.Unit, figure(s.Spread.Low), figure(s.Spread.High))
 			if len(s.Values) == 1 {

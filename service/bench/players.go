@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -35,9 +36,7 @@ func (b *bench) play(c testCase, players []player) error {
 	out := make([]bool, len(players))
 	c.Sides = make([]side, len(players))
 	turn := func(i int) (float64, time.Duration, error) {
-		if i > 0 {
-			time.Sleep(pick(b.options, 0, between))
-		}
+		time.Sleep(pick(b.options, 0, between))
 		start := time.Now()
 		v, err := players[i].round()
 		return v, time.Since(start), err
@@ -53,8 +52,8 @@ func (b *bench) play(c testCase, players []player) error {
 			_, took, err = turn(i)
 		}
 		if err != nil {
-			if i == 0 {
-				return fmt.Errorf("%s: %w", c.Name, err)
+			if i == 0 || b.ctx.Err() != nil {
+				return fmt.Errorf("%s: %w", c.Name, errors.Join(b.ctx.Err(), err))
 			}
 			out[i], c.Sides[i].Note = true, "not measured: "+err.Error()
 			continue
@@ -62,17 +61,29 @@ func (b *bench) play(c testCase, players []player) error {
 		all += took
 	}
 	rounds := min(b.rounds, max(fewest, int(caseTime/max(all, time.Millisecond))))
-	for range rounds {
-		for i := range players {
-			if out[i] {
-				continue
+	var err error
+	c.Others, err = b.undisturbed(c.Name, func() (func(), error) {
+		values := make([][]float64, len(players))
+		for range rounds {
+			for i := range players {
+				if out[i] {
+					continue
+				}
+				v, _, err := turn(i)
+				if err != nil {
+					return nil, fmt.Errorf("%s, %s: %w", c.Name, players[i].name, err)
+				}
+				values[i] = append(values[i], v)
 			}
-			v, _, err := turn(i)
-			if err != nil {
-				return fmt.Errorf("%s, %s: %w", c.Name, players[i].name, err)
-			}
-			c.Sides[i].Values = append(c.Sides[i].Values, v)
 		}
+		return func() {
+			for i := range values {
+				c.Sides[i].Values = values[i]
+			}
+		}, nil
+	})
+	if err != nil {
+		return err
 	}
 	b.report.add(c)
 	return nil

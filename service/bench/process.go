@@ -50,7 +50,7 @@ func (b *bench) started(name string, args ...string) (*exec.Cmd, error) {
 		args = append([]string{"-c", fmt.Sprintf("0-%d", b.threads-1), name}, args...)
 		name = "taskset"
 	}
-	cmd := exec.Command(name, args...)
+	cmd := exec.CommandContext(b.ctx, name, args...)
 	cmd.Stderr = &tail{}
 	cmd.Env = append(os.Environ(), "GOMAXPROCS="+strconv.Itoa(b.threads), "OMP_NUM_THREADS="+strconv.Itoa(b.threads))
 	return cmd, nil

@@ -29,6 +29,8 @@ type testCase struct {
 	Axis   string  `json:"axis,omitempty"`
 	Sides  []side  `json:"sides"`  // ours is the first
 	Checks []check `json:"checks"` // targets
+	// Others is the share of the machine that other programs took meanwhile.
+	Others float64 `json:"others,omitempty"`
 }
 
 // side is one of those that are compared.
@@ -105,7 +107,7 @@ func (c testCase) side(name string) *side {
 
 func (c testCase) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %s\n", c.Group, c.Name)
+	fmt.Fprintf(&b, "%s, %s%s\n", c.Group, c.Name, c.noise())
 	for i, s := range c.Sides {
 		if s.Note != "" {
 			fmt.Fprintf(&b, "  %-24s %s\n", s.Name, s.Note)
@@ -121,6 +123,14 @@ func (c testCase) String() string {
 		fmt.Fprintf(&b, "  > %s\n", k)
 	}
 	return b.String()
+}
+
+// noise tells of a case that was disturbed.
+func (c testCase) noise() string {
+	if c.Others <= disturbed {
+		return ""
+	}
+	return fmt.Sprintf(" (others took %.0f %% of the machine)", 100*c.Others)
 }
 
 // figure prints three significant digits.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -115,12 +116,12 @@ func (b *bench) load(servers []*server, clients int, texts []string) error {
 		return nil
 	}
 	var players []player
+	rounds := make([][]reply, len(servers))
 	for i, s := range servers {
 		middle.Sides[i].Name, slow.Sides[i].Name = s.name, s.name
 		players = append(players, player{name: s.name, round: func() (float64, error) {
 			r, err := s.traffic(clients, pick(b.options, 200*time.Millisecond, 3*time.Second), texts)
-			middle.Sides[i].Values = append(middle.Sides[i].Values, r.P50)
-			slow.Sides[i].Values = append(slow.Sides[i].Values, r.P99)
+			rounds[i] = append(rounds[i], r)
 			return r.PerSec, err
 		}})
 	}
@@ -129,10 +130,14 @@ func (b *bench) load(servers []*server, clients int, texts []string) error {
 	if err := b.play(rate, players); err != nil {
 		return err
 	}
-	for i, s := range b.report.Cases[len(b.report.Cases)-1].Sides { // without the turns that warm up
-		for _, c := range []*testCase{&middle, &slow} {
-			v := &c.Sides[i].Values
-			*v = (*v)[len(*v)-len(s.Values):]
+	played := b.report.Cases[len(b.report.Cases)-1]
+	middle.Others, slow.Others = played.Others, played.Others
+	for i, side := range played.Sides {
+		for _, r := range rounds[i] {
+			if slices.Contains(side.Values, r.PerSec) { // else one that did not count
+				middle.Sides[i].Values = append(middle.Sides[i].Values, r.P50)
+				slow.Sides[i].Values = append(slow.Sides[i].Values, r.P99)
+			}
 		}
 	}
 	b.report.add(middle)
