@@ -40,6 +40,7 @@ type Options struct {
 	HostBytes      int64         // memory for adapters that are ready but not on the device
 	Variants       int           // full fine-tunes held on the device
 	CacheBytes     int64         // memory for the keys and values of texts that are written, for each base; 0: 1 GiB
+	Compiled       func()        // called when there is nothing more to compile for now; nil: nothing is done then
 	Eager          bool          // compile only on demand (tests)
 }
 
@@ -126,6 +127,7 @@ func (e *Engine) Load(ctx context.Context, b *Base) error {
 		err := s.cover(ctx, func(done, total int) {
 			e.loading(fmt.Sprintf("compiling %s: %d of %d graphs", b.Name, done, total))
 		})
+		e.compiled()
 		if err == nil {
 			err = e.measure(s)
 		}
@@ -270,7 +272,17 @@ func (e *Engine) compile(ctx context.Context) {
 			return
 		case job := <-e.want:
 			job()
+			if len(e.want) == 0 {
+				e.compiled()
+			}
 		}
+	}
+}
+
+// compiled is called when there is nothing more to compile for now.
+func (e *Engine) compiled() {
+	if e.Compiled != nil {
+		e.Compiled()
 	}
 }
 

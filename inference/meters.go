@@ -97,12 +97,13 @@ var (
 	residentDesc  = prometheus.NewDesc("lorikeet_adapters_resident", "Adapters in a tier.", []string{"tier"}, nil)
 	tierBytesDesc = prometheus.NewDesc("lorikeet_adapter_cache_bytes", "Bytes of the adapters in a tier; on the device without the empty part of their slots.", []string{"tier"}, nil)
 	slotsDesc     = prometheus.NewDesc("lorikeet_adapter_slots", "Slots of rank 8 on the device for a base's adapters.", []string{"model"}, nil)
+	graphsDesc    = prometheus.NewDesc("lorikeet_graphs", "Compiled graphs: those there are from the start, and tighter ones that traffic asked for. Each takes some megabytes.", nil, nil)
 	slotsFreeDesc = prometheus.NewDesc("lorikeet_adapter_slots_free", "Slots that hold no adapter.", []string{"model"}, nil)
 )
 
 // Describe implements prometheus.Collector.
 func (tierGauges) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{residentDesc, tierBytesDesc, slotsDesc, slotsFreeDesc} {
+	for _, d := range []*prometheus.Desc{residentDesc, tierBytesDesc, slotsDesc, slotsFreeDesc, graphsDesc} {
 		out <- d
 	}
 }
@@ -120,7 +121,15 @@ func (g tierGauges) Collect(out chan<- prometheus.Metric) {
 			banks[name] = s.bank
 		}
 	}
+	graphs := 0
+	for _, p := range g.e.shared {
+		graphs += p.count()
+	}
+	for _, s := range g.e.scripts {
+		graphs += s.count()
+	}
 	g.e.mu.RUnlock()
+	gauge(graphsDesc, float64(graphs))
 	var count, bytes int64
 	for name, b := range banks {
 		n, size, free := b.holds()
@@ -151,4 +160,18 @@ func (h *hostCache) holds() (n, bytes int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return int64(len(h.held)), h.bytes
+}
+
+// count counts the graphs of a model.
+func (g *programs) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.ready)
+}
+
+// count counts the graphs of a model that writes.
+func (g *scripts) count() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.steps) + len(g.reads) + len(g.others)
 }

@@ -97,12 +97,13 @@ func watch(ctx context.Context, p *process) []sample {
 
 // memory is how the memory of the service went while it was under load.
 type memory struct {
-	Begin   float64 `json:"begin_mib"` // when it was ready
+	Begin   float64 `json:"begin_mib"` // before the load
 	Warm    float64 `json:"warm_mib"`  // mean of the second quarter of the load
 	End     float64 `json:"end_mib"`   // mean of the last quarter
 	Max     float64 `json:"max_mib"`
 	Slope   float64 `json:"slope_mib_per_minute"` // of the line through all after the first quarter
 	HeapMax float64 `json:"go_heap_max_mib"`
+	Graphs  [3]int  `json:"graphs"` // compiled, at the same times
 	Samples int     `json:"samples"`
 }
 
@@ -111,7 +112,7 @@ const mib = 1 << 20
 // growth reads it from the samples. The first quarter is left out: buffers, graphs and
 // pools are made then.
 func growth(begin usage, all []sample) memory {
-	m := memory{Begin: begin.Resident / mib, Samples: len(all)}
+	m := memory{Begin: begin.Resident / mib, Samples: len(all), Graphs: [3]int{int(begin.Graphs)}}
 	for _, s := range all {
 		m.Max, m.HeapMax = max(m.Max, s.Resident/mib), max(m.HeapMax, s.Heap/mib)
 	}
@@ -119,6 +120,7 @@ func growth(begin usage, all []sample) memory {
 		return m
 	}
 	quarter := len(all) / 4
+	m.Graphs[1], m.Graphs[2] = int(all[quarter].Graphs), int(all[len(all)-1].Graphs)
 	m.Warm, m.End = meanResident(all[quarter:2*quarter]), meanResident(all[3*quarter:])
 	m.Slope = slope(all[quarter:])
 	return m
@@ -147,6 +149,6 @@ func slope(all []sample) float64 {
 }
 
 func (m memory) String() string {
-	return fmt.Sprintf("%.0f MiB when ready, %.0f MiB in the second quarter of the load, %.0f MiB in the last; at most %.0f MiB (Go heap %.0f MiB); %+.1f MiB a minute",
-		m.Begin, m.Warm, m.End, m.Max, m.HeapMax, m.Slope)
+	return fmt.Sprintf("%.0f MiB when the load began, %.0f MiB in its second quarter, %.0f MiB in the last; at most %.0f MiB (Go heap %.0f MiB); %+.1f MiB a minute; %d, %d and %d graphs compiled",
+		m.Begin, m.Warm, m.End, m.Max, m.HeapMax, m.Slope, m.Graphs[0], m.Graphs[1], m.Graphs[2])
 }

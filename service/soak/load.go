@@ -59,7 +59,7 @@ type load struct {
 	Load       tally    `json:"load"`
 	Bound      float64  `json:"latency_bound_ms"` // for the 99th percentile of what is accepted
 	Memory     memory   `json:"memory"`
-	Goroutines [3]int   `json:"goroutines"` // when ready, at most, and when the load is over
+	Goroutines [3]int   `json:"goroutines"` // before the load, at most, and when the load is over
 	Stop       stopping `json:"stop"`
 	Violations []string `json:"violations"`
 }
@@ -72,7 +72,7 @@ func (r *load) print(w io.Writer) {
 	fmt.Fprintf(w, "  latency of what was answered: %v; the bound of p99 is %.0f ms\n", r.Load.Latency, r.Bound)
 	fmt.Fprintf(w, "  streams begin after: %v\n  refused after: %v\n", r.Load.First, r.Load.Refusal)
 	fmt.Fprintf(w, "  memory: %v\n", r.Memory)
-	fmt.Fprintf(w, "  goroutines: %d when ready, at most %d, %d after the load\n", r.Goroutines[0], r.Goroutines[1], r.Goroutines[2])
+	fmt.Fprintf(w, "  goroutines: %d before, at most %d, %d after the load\n", r.Goroutines[0], r.Goroutines[1], r.Goroutines[2])
 	r.Stop.print(w)
 }
 

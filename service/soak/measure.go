@@ -53,6 +53,7 @@ type usage struct {
 	Loads      float64 `json:"adapter_loads"`
 	Evictions  float64 `json:"adapter_evictions"`
 	Waiting    float64 `json:"waiting"`
+	Graphs     float64 `json:"graphs"` // compiled
 }
 
 var scrapes = newClient(4)
@@ -65,7 +66,7 @@ func (p *process) usage(ctx context.Context) (usage, error) {
 	}
 	var u usage
 	fields := map[string]*float64{"process_resident_memory_bytes": &u.Resident, "go_memstats_heap_inuse_bytes": &u.Heap, "go_goroutines": &u.Goroutines,
-		`lorikeet_adapter_load_duration_seconds_count{source="host"}`: &u.Loads, `lorikeet_adapter_evictions_total{tier="device"}`: &u.Evictions, "lorikeet_inference_waiting": &u.Waiting}
+		`lorikeet_adapter_load_duration_seconds_count{source="host"}`: &u.Loads, `lorikeet_adapter_evictions_total{tier="device"}`: &u.Evictions, "lorikeet_inference_waiting": &u.Waiting, "lorikeet_graphs": &u.Graphs}
 	for lines := bufio.NewScanner(bytes.NewReader(r.body)); lines.Scan(); {
 		name, value, _ := strings.Cut(lines.Text(), " ")
 		if field := fields[name]; field != nil {
