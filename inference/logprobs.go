@@ -2,7 +2,6 @@ package inference
 
 import (
 	"math"
-	"slices"
 
 	"lorikeet/inference/text"
 )
@@ -27,22 +26,19 @@ type TokenLogprob struct {
 	Top     []TokenLogprob
 }
 
-// scored notes what the model said of a token, before the scores are changed.
-func scored(scores []float32, top int) (told func(token int32) TokenLogprob) {
+// scored is what the model said of a token, by its scores before they were changed.
+func scored(scores []float32, token int32, top int) TokenLogprob {
 	top1 := float64(scores[highest(scores)])
 	var sum float64
 	for _, x := range scores {
 		sum += math.Exp(float64(x) - top1)
 	}
 	less := top1 + math.Log(sum)
-	var likeliest []TokenLogprob
+	said := TokenLogprob{ID: token, Logprob: float64(scores[token]) - less}
 	for _, id := range best(scores, top) {
-		likeliest = append(likeliest, TokenLogprob{ID: id, Logprob: float64(scores[id]) - less})
+		said.Top = append(said.Top, TokenLogprob{ID: id, Logprob: float64(scores[id]) - less})
 	}
-	kept := slices.Clone(scores) // what chooses changes them
-	return func(token int32) TokenLogprob {
-		return TokenLogprob{ID: token, Logprob: float64(kept[token]) - less, Top: likeliest}
-	}
+	return said
 }
 
 // spelled adds what the tokens stand for.

@@ -41,13 +41,13 @@ func (e *Engine) Merge(ctx context.Context, m Merge) (adapters.Version, error) {
 			return v, err
 		}
 		m.How.Parts[i].Ref = v.Ref
-		base := e.base(v.Base)
+		base, err := e.baseOf(v)
 		at := fmt.Sprintf("adapters[%d]", i)
 		switch {
 		case v.Kind != adapters.KindAdapter:
 			errs = append(errs, invalid.Field(at, "%s is a full fine-tune, which has no factors to merge", v.Ref))
-		case base == nil:
-			return v, fmt.Errorf("%w: %s was made for base %q, which is not loaded; bases: %s", ErrWrongBase, v.Ref, v.Base, e.names())
+		case err != nil:
+			return v, err
 		case s != nil && s != base:
 			errs = append(errs, invalid.Field(at, "%s is for base %s, the first is for %s", v.Ref, v.Base, s.name))
 		default:

@@ -140,9 +140,9 @@ func (e *Engine) resolve(ctx context.Context, r Request) (*served, *adapters.Ver
 		s, release, err := e.variant(ctx, v)
 		return s, &v, release, names, err
 	}
-	s := e.base(v.Base)
-	if s == nil {
-		return nil, nil, nil, nil, fmt.Errorf("%w: %s was made for base %q, which is not loaded; bases: %s", ErrWrongBase, v.Ref, v.Base, e.names())
+	s, err := e.baseOf(v)
+	if err != nil {
+		return nil, nil, nil, nil, err
 	}
 	for i := range names {
 		names[i] = v.String()

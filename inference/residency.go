@@ -271,10 +271,18 @@ func (e *Engine) resident(ctx context.Context, v adapters.Version, f func(*serve
 	})
 }
 
+// baseOf gives the base that a version was made for.
+func (e *Engine) baseOf(v adapters.Version) (*served, error) {
+	if s := e.base(v.Base); s != nil {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: %s was made for base %q, which is not loaded; bases: %s", ErrWrongBase, v.Ref, v.Base, e.names())
+}
+
 func (e *Engine) find(ctx context.Context, v adapters.Version) (*served, *Prepared, error) {
-	s := e.base(v.Base)
-	if s == nil {
-		return nil, nil, fmt.Errorf("%w: %s was made for base %q, which is not loaded; bases: %s", ErrWrongBase, v.Ref, v.Base, e.names())
+	s, err := e.baseOf(v)
+	if err != nil {
+		return nil, nil, err
 	}
 	a, err := e.prepared(ctx, s, v)
 	return s, a, err

@@ -96,8 +96,8 @@ func (c *sharedCache) move(now room, from []int32) error {
 	return nil
 }
 
-func (c *sharedCache) pick(from []int32) error {
-	for i := range c.tensors[:written(c.scripts.family)] {
+func (c *sharedCache) pick(from []int32, tensors int) error {
+	for i := range c.tensors[:tensors] {
 		t := &c.tensors[i]
 		c.aside = c.aside[:0]
 		for row, old := range from {

@@ -14,11 +14,11 @@ import (
 type textCache interface {
 	// blank makes it anew, empty.
 	blank(r room) error
-	// move takes the rows to another room: row i comes from row from[i].
+	// move takes rows to another room: row i comes from row from[i], and those beyond hold
+	// nothing.
 	move(now room, from []int32) error
-	// pick does the same within a room, with the tensors that steps write alone: what
-	// was read for a text is the same for all of its candidates.
-	pick(from []int32) error
+	// pick does the same for all rows within a room, with the first tensors.
+	pick(from []int32, tensors int) error
 	// insert copies what was read, a row each, into the given rows; where two name the
 	// same the later is kept.
 	insert(read room, part []compute.Buffer, rows []int32) error
@@ -79,13 +79,15 @@ func (c *deviceCache) close() {
 }
 
 func (c *deviceCache) move(now room, from []int32) error {
-	err := c.gather(now, from, len(c.tensors))
+	all := make([]int32, now.rows) // a graph takes every row from somewhere
+	copy(all, from)
+	err := c.gather(now, all, len(c.tensors))
 	c.room = now
 	return err
 }
 
-func (c *deviceCache) pick(from []int32) error {
-	return c.gather(c.room, from, written(c.scripts.family))
+func (c *deviceCache) pick(from []int32, tensors int) error {
+	return c.gather(c.room, from, tensors)
 }
 
 // gather makes the first tensors anew.

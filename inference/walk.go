@@ -1,6 +1,9 @@
 package inference
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+)
 
 // search decides how a text goes on. Its rows are the candidates: one, or as many as
 // there are beams.
@@ -47,11 +50,11 @@ func newWalk(p *Parameters, r *rules, before []int32, most int) *walk {
 
 func (w *walk) next(s said) (tokens, from []int32, over bool) {
 	token := s.best[0]
-	var logprob func(token int32) TokenLogprob
+	var model []float32 // its scores, where they are to be told
 	if !w.plain(w.rules) {
 		scores := s.scores[0]
 		if w.Logprobs != nil {
-			logprob = scored(scores, w.Logprobs.Top)
+			model = slices.Clone(scores) // what chooses changes them
 		}
 		w.adjust(w.rules, scores, w.tokens, w.written(), w.most)
 		if w.Sample {
@@ -67,8 +70,8 @@ func (w *walk) next(s said) (tokens, from []int32, over bool) {
 		}
 	}
 	w.tokens = append(w.tokens, token)
-	if logprob != nil {
-		w.said = append(w.said, logprob(token))
+	if model != nil {
+		w.said = append(w.said, scored(model, token, w.Logprobs.Top))
 	}
 	return []int32{token}, []int32{0}, w.written() >= w.most
 }

@@ -13,19 +13,18 @@ import (
 // moveTo takes the rows at work to a room of another size.
 func (w *writer) moveTo(now room) error {
 	rows := make([]*draft, now.rows)
-	from := make([]int32, now.rows)
+	from := make([]int32, 0, now.rows)
 	token, position, source := make([]int32, now.rows), make([]int32, now.rows), make([]int, now.rows)
-	next := 0
 	for _, d := range w.live {
 		for i, row := range d.rows {
-			rows[next], from[next] = d, int32(row)
-			token[next], position[next], source[next] = w.token[row], w.position[row], w.source[row]
+			next := len(from)
+			from = append(from, int32(row))
+			rows[next], token[next], position[next], source[next] = d, w.token[row], w.position[row], w.source[row]
 			d.rows[i] = next
-			next++
 		}
 	}
 	var err error
-	if next == 0 {
+	if len(from) == 0 {
 		err = w.cache.blank(now)
 	} else {
 		err = w.cache.move(now, from)
@@ -193,7 +192,7 @@ func (w *writer) spread(batch []*draft) error {
 	if !copies {
 		return nil
 	}
-	return w.cache.move(w.room, from)
+	return w.cache.pick(from, len(w.names))
 }
 
 // still is the picking that changes nothing.

@@ -119,7 +119,8 @@ func (w *writer) choose(texts []*draft, o outcome) error {
 	if !moved {
 		return nil
 	}
-	return w.cache.pick(from)
+	// What was read for a text is the same for all of its candidates.
+	return w.cache.pick(from, written(w.scripts.family))
 }
 
 // said picks a text's rows of the outcome.

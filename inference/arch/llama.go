@@ -156,7 +156,7 @@ func (m Llama) attention(b nn.Block, x *Node, i int, r reading) *Node {
 	v := nn.Heads(b.At("v_proj").Linear(x, kv*dim, m.inBias), kv)
 	q, k = r.rotary.Turn(q), r.rotary.Turn(k)
 	if r.read != nil {
-		r.read.Keys, r.read.Values = append(r.read.Keys, nn.HeadsFirst(k)), append(r.read.Values, nn.HeadsFirst(v))
+		r.read.Add(k, v)
 	}
 	var y *Node
 	if r.cache != nil {

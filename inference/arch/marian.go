@@ -181,7 +181,7 @@ func (m Marian) Memory(root nn.Block, states *Node) nn.Cache {
 	s := m.decoder(root)
 	for i := range m.DecoderLayers {
 		k, v := m.keys(s.layer(i).At("encoder_attn"), states, s.heads)
-		memory.Keys, memory.Values = append(memory.Keys, nn.HeadsFirst(k)), append(memory.Values, nn.HeadsFirst(v))
+		memory.Add(k, v)
 	}
 	return memory
 }
@@ -210,7 +210,7 @@ func (m Marian) decode(root nn.Block, ids, position *Node, cache, memory nn.Cach
 			if position == nil {
 				return nn.AttendTo(b.Pass(), q, k, v, bias, scale, m.AttentionDrop)
 			}
-			next.Keys, next.Values = append(next.Keys, nn.HeadsFirst(k)), append(next.Values, nn.HeadsFirst(v))
+			next.Add(k, v)
 			return nn.AttendNext(q, cache.Keys[i], cache.Values[i], next.Keys[i], next.Values[i], bias, nil, scale)
 		})
 		x = m.attend(b, "encoder_attn", x, s.heads, func(q *Node, scale float64) *Node {

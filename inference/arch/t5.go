@@ -191,7 +191,7 @@ func (m T5) Memory(root nn.Block, states *Node) nn.Cache {
 	var memory nn.Cache
 	for i := range m.DecoderLayers {
 		k, v := m.keys(root.At("decoder").At("block").At(strconv.Itoa(i)).At("layer").At("1").At("EncDecAttention"), states)
-		memory.Keys, memory.Values = append(memory.Keys, nn.HeadsFirst(k)), append(memory.Values, nn.HeadsFirst(v))
+		memory.Add(k, v)
 	}
 	return memory
 }
@@ -223,7 +223,7 @@ func (m T5) decode(root nn.Block, ids, position *Node, cache, memory nn.Cache, m
 			if position == nil {
 				return nn.AttendTo(p, q, k, v, bias, 1, m.Drop)
 			}
-			next.Keys, next.Values = append(next.Keys, nn.HeadsFirst(k)), append(next.Values, nn.HeadsFirst(v))
+			next.Add(k, v)
 			return nn.AttendNext(q, cache.Keys[i], cache.Values[i], next.Keys[i], next.Values[i], bias, own, 1)
 		}))
 

@@ -58,10 +58,6 @@ func AttendNext(q, keys, values, k, v, bias, own *Node, scale float64) *Node {
 	return Reshape(y, rows, 1, heads*dim)
 }
 
-// HeadsFirst turns keys or values [batch, length, heads, dim] as a layer makes them into
-// [batch, heads, length, dim] as a cache holds them.
-func HeadsFirst(x *Node) *Node { return TransposeAllAxes(x, 0, 2, 1, 3) }
-
 // LookAhead is what hides from each of length tokens those after it: the CausalBias of
 // texts without padding, or with padding on the right that nobody reads.
 // → [1, 1, query, key].

@@ -37,6 +37,13 @@ func (c Cache) Nodes() []*Node {
 	return all
 }
 
+// Add takes in the next layer's keys and values as the layer makes them, [rows, length,
+// heads, dim].
+func (c *Cache) Add(k, v *Node) {
+	c.Keys = append(c.Keys, TransposeAllAxes(k, 0, 2, 1, 3))
+	c.Values = append(c.Values, TransposeAllAxes(v, 0, 2, 1, 3))
+}
+
 // Length is how many tokens a row holds.
 func (c Cache) Length() int { return c.Keys[0].Shape().Dim(2) }
 

@@ -1,9 +1,6 @@
 package text
 
-import (
-	"strconv"
-	"strings"
-)
+import "strings"
 
 // Spell gives the bytes that a token stands for inside a text, with the space before a
 // word, where Decode may need the tokens around it: a token can be half a character, and
@@ -32,10 +29,8 @@ func unstage(d stage, s []byte) []byte {
 			return b
 		}
 	case *fallbackDecoder:
-		if len(text) == len("<0x00>") && strings.HasPrefix(text, "<0x") && text[5] == '>' {
-			if b, err := strconv.ParseUint(text[3:5], 16, 8); err == nil {
-				return []byte{byte(b)}
-			}
+		if b, ok := byteToken(text); ok {
+			return []byte{b}
 		}
 	case *metaspaceDecoder:
 		return []byte(strings.ReplaceAll(text, d.space, " "))

@@ -85,14 +85,21 @@ func lossy(b []byte, last bool) (s string, rest []byte) {
 type fallbackDecoder struct{ run []byte }
 
 func (d *fallbackDecoder) push(s string, start bool, out emit) {
-	if start && len(s) == len("<0x00>") && strings.HasPrefix(s, "<0x") && s[5] == '>' {
-		if b, err := strconv.ParseUint(s[3:5], 16, 8); err == nil {
-			d.run = append(d.run, byte(b))
-			return
-		}
+	if b, ok := byteToken(s); ok && start {
+		d.run = append(d.run, b)
+		return
 	}
 	d.flush(out)
 	out(s, start)
+}
+
+// byteToken reads <0x00> to <0xFF>.
+func byteToken(s string) (b byte, ok bool) {
+	if len(s) != len("<0x00>") || !strings.HasPrefix(s, "<0x") || s[5] != '>' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s[3:5], 16, 8)
+	return byte(n), err == nil
 }
 
 func (d *fallbackDecoder) flush(out emit) {
