@@ -66,7 +66,7 @@ func (m Merging) prunes() bool { return m.Method != MergeLinear && m.Method != M
 // Merge makes one adapter of several that were read against the same base. Heads that were
 // replaced whole are averaged by weight; they must have the same labels.
 func Merge(m Merging, parts []*Adapter, base Layout) (*Adapter, error) {
-	if err := errors.Join(m.Check(), mergeable(m, parts)); err != nil {
+	if err := errors.Join(m.Check(), mergeable(m, parts, base)); err != nil {
 		return nil, err
 	}
 	first := parts[0]
@@ -123,7 +123,7 @@ func (a *Adapter) retarget(base Layout) error {
 }
 
 // mergeable refuses what cannot be merged.
-func mergeable(m Merging, parts []*Adapter) error {
+func mergeable(m Merging, parts []*Adapter, base Layout) error {
 	var errs []error
 	bad := func(i int, format string, args ...any) {
 		errs = append(errs, invalid.Field(fmt.Sprintf("adapters[%d]", i), format, args...))
@@ -137,7 +137,7 @@ func mergeable(m Merging, parts []*Adapter) error {
 			bad(i, "has DoRA or biases of its own; only plain LoRA can be merged")
 		}
 		for path, f := range p.Factors {
-			if len(f.A) != f.Rank*f.In || len(f.B) != f.Rank*f.Out || strings.HasSuffix(path, "embeddings") {
+			if mod, _ := base.Find(path); mod.Kind == Embedding || len(f.A) != f.Rank*f.In || len(f.B) != f.Rank*f.Out {
 				bad(i, "has LoRA on %s; only linear layers can be merged", path)
 			}
 			if m.Method != MergeCat && f.Rank != first.Config.R {

@@ -17,6 +17,7 @@ var mergeLayout = Layout{
 	{Kind: Linear, Path: "layer.0.query", In: 6, Out: 5}, {Kind: Linear, Path: "layer.0.value", In: 6, Out: 4},
 	{Kind: Linear, Path: "layer.1.query", In: 6, Out: 5}, {Kind: Linear, Path: "layer.1.value", In: 6, Out: 4},
 	{Kind: Head, Path: "classifier", In: 6, Out: 2, Bias: true, Labels: true},
+	{Kind: Embedding, Path: "embed_tokens", In: 9, Out: 6},
 }
 
 // recordedAdapter is an adapter of testdata/merge.json.
@@ -136,6 +137,8 @@ func TestMergingIsRefusedWithTheReason(t *testing.T) {
 	dora.Config.DoRA = true
 	headless := headed(1)
 	headless.Saved = nil
+	embedded := headed(1, "no", "yes")
+	embedded.Factors = map[string]Factors{"embed_tokens": {Rank: 1, In: 9, Out: 6, A: make([]float32, 9), B: make([]float32, 6), Scale: 1}}
 	for name, c := range map[string]struct {
 		m     Merging
 		other *Adapter
@@ -150,6 +153,7 @@ func TestMergingIsRefusedWithTheReason(t *testing.T) {
 		"DoRA":               {good, dora, "adapters[1]"},
 		"other labels":       {good, headed(1, "yes", "no"), "adapters[1]"},
 		"one without a head": {good, headless, "adapters[1]"},
+		"an embedding":       {good, embedded, "adapters[1]"},
 	} {
 		_, err := Merge(c.m, []*Adapter{headed(1, "no", "yes"), c.other}, mergeLayout)
 		if faults := invalid.Faults(err); len(faults) == 0 || faults[0].Field != c.field || strings.Contains(faults[0].Reason, "%!") {

@@ -60,7 +60,7 @@ func TestBothCachesDoTheSame(t *testing.T) {
 		part := []compute.Buffer{values(g.family.cache(read)[0], 1), values(g.family.cache(read)[1], 1000)}
 		must(t, c.insert(read, part, []int32{2, 2, 0}))
 		look()
-		must(t, c.pick([]int32{2, 0, 0, 3}))
+		must(t, c.pick([]int32{2, 0, 0, 3}, written(g.family)))
 		look()
 		must(t, c.move(room{rows: 8, length: 16}, []int32{1, 0, 2, 3, 0, 0, 0, 0}))
 		look()
