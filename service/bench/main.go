@@ -14,6 +14,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -111,8 +112,9 @@ func command() *cobra.Command {
 			RunE: func(cmd *cobra.Command, _ []string) error { return o.installPeers(cmd.Context()) }},
 		&cobra.Command{Use: "models", Short: "Make the models", Args: cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return o.makeModels(cmd.Context()) }},
-		&cobra.Command{Use: "show FILE", Short: "Print the results that --json wrote, and write --markdown and --plot from them", Args: cobra.ExactArgs(1),
-			RunE: func(_ *cobra.Command, args []string) error { return o.show(args[0]) }},
+		&cobra.Command{Use: "show FILE…", Short: "Print the results that --json wrote, and write --markdown and --plot from them", Args: cobra.MinimumNArgs(1),
+			Long: "Print the results that --json wrote, and write --markdown and --plot from them. Files of one machine are shown together, as after a run group by group.",
+			RunE: func(_ *cobra.Command, args []string) error { return o.show(args) }},
 		&cobra.Command{Use: "child KIND JSON", Hidden: true, Args: cobra.ExactArgs(2),
 			RunE: func(cmd *cobra.Command, args []string) error { return child(cmd.Context(), args[0], args[1]) }},
 	)
@@ -194,10 +196,23 @@ func (o *options) write(r *report) error {
 	return nil
 }
 
-func (o *options) show(file string) error {
-	r, err := openReport(file)
-	if err != nil {
-		return err
+func (o *options) show(files []string) error {
+	var r *report
+	for i, file := range files {
+		part, err := openReport(file)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			r = part
+			continue
+		}
+		if part.Machine.String() != r.Machine.String() {
+			return fmt.Errorf("%s is of another machine than %s: %s, %s", file, files[0], part.Machine, r.Machine)
+		}
+		maps.Copy(r.Machine.Versions, part.Machine.Versions)
+		r.Command += "\n" + part.Command
+		r.Cases = append(r.Cases, part.Cases...)
 	}
 	fmt.Println(r.Machine)
 	for _, c := range r.Cases {
@@ -205,7 +220,6 @@ func (o *options) show(file string) error {
 	}
 	fmt.Println()
 	fmt.Print(r.summary())
-	o.json = ""
 	return o.write(r)
 }
 

@@ -19,11 +19,14 @@ type player struct {
 const between = 100 * time.Millisecond
 
 // A turn of all sides that takes long is taken less often: a case has about caseTime,
-// and fewest rounds at least. A first turn of over slowTurn needs no second to be warm.
+// and fewest rounds at least. A first turn of over slowTurn needs no second to be warm,
+// and a side that takes many times as long as ours is out of the running: it is measured
+// in the first round alone.
 const (
 	caseTime = 40 * time.Second
 	slowTurn = time.Second
 	fewest   = 3
+	tooSlow  = 4
 )
 
 // play lets the players take turns, after one or two that do not count, and reports what
@@ -34,6 +37,7 @@ func (b *bench) play(c testCase, players []player) error {
 		return nil
 	}
 	out := make([]bool, len(players))
+	once := make([]bool, len(players))
 	c.Sides = make([]side, len(players))
 	turn := func(i int) (float64, time.Duration, error) {
 		time.Sleep(pick(b.options, 0, between))
@@ -41,14 +45,15 @@ func (b *bench) play(c testCase, players []player) error {
 		v, err := players[i].round()
 		return v, time.Since(start), err
 	}
-	var all time.Duration
+	var all, mine time.Duration
 	for i, p := range players {
 		c.Sides[i].Name = p.name
 		_, took, err := turn(i)
 		if err == nil && p.settle != nil {
 			err = p.settle()
 		}
-		if err == nil && (p.settle != nil || took < slowTurn) {
+		slow := tooSlow * max(mine, slowTurn)
+		if err == nil && (p.settle != nil || took < slowTurn || took > slow && i > 0) {
 			_, took, err = turn(i)
 		}
 		if err != nil {
@@ -58,15 +63,20 @@ func (b *bench) play(c testCase, players []player) error {
 			out[i], c.Sides[i].Note = true, "not measured: "+err.Error()
 			continue
 		}
-		all += took
+		if i == 0 {
+			mine = took
+		}
+		if once[i] = i > 0 && took > slow; !once[i] {
+			all += took
+		}
 	}
 	rounds := min(b.rounds, max(fewest, int(caseTime/max(all, time.Millisecond))))
 	var err error
 	c.Others, err = b.undisturbed(c.Name, func() (func(), error) {
 		values := make([][]float64, len(players))
-		for range rounds {
+		for round := range rounds {
 			for i := range players {
-				if out[i] {
+				if out[i] || once[i] && round > 0 {
 					continue
 				}
 				v, _, err := turn(i)
