@@ -43,6 +43,10 @@ type Base struct {
 	Calibration     *adapters.Calibration // of the scores of its own head; nil: none
 	License         string                // as README.md says, in the hub's words; empty: it does not
 
+	// Int8 has Upload round the matrices of its layers to one byte a value: see
+	// [nn.Param.Int8]. Set it before the base is loaded.
+	Int8 bool
+
 	dir     fs.FS
 	model   *checkpoint.Model
 	rules   rules             // of a base that generates
@@ -203,16 +207,44 @@ func (b *Base) Value(w nn.Param) ([]float32, error) {
 func (b *Base) Upload(backend compute.Backend) (map[string]compute.Buffer, error) {
 	buffers := make(map[string]compute.Buffer, len(b.weights))
 	for _, w := range b.weights {
-		v, err := b.Value(w)
-		if err != nil {
-			return nil, errors.Join(err, free(buffers))
-		}
-		if buffers[w.Name], err = nn.Upload(backend, v, w.Shape.Dimensions...); err != nil {
-			delete(buffers, w.Name)
+		if err := b.upload(backend, w, buffers); err != nil {
 			return nil, errors.Join(fmt.Errorf("base %s: %s: %w", b.Name, w.Name, err), free(buffers))
 		}
 	}
 	return buffers, nil
+}
+
+func (b *Base) upload(backend compute.Backend, w nn.Param, buffers map[string]compute.Buffer) error {
+	put := func(name string, buffer compute.Buffer, err error) error {
+		if err == nil {
+			buffers[name] = buffer
+		}
+		return err
+	}
+	v, err := b.Value(w)
+	if err != nil {
+		return err
+	}
+	if !b.Int8 || !w.Transposed {
+		buffer, err := nn.Upload(backend, v, w.Shape.Dimensions...)
+		return put(w.Name, buffer, err)
+	}
+	codes, scales := w.Int8()
+	c, s := nn.Quantize(v, w.Shape.Dim(1))
+	buffer, err := nn.Upload(backend, c, codes.Shape.Dimensions...)
+	if err = put(codes.Name, buffer, err); err != nil {
+		return err
+	}
+	buffer, err = nn.Upload(backend, s, scales.Shape.Dimensions...)
+	return put(scales.Name, buffer, err)
+}
+
+// dtype tells how the matrices are held on the device.
+func (b *Base) dtype() string {
+	if b.Int8 {
+		return "int8"
+	}
+	return "float32"
 }
 
 // free releases buffers.

@@ -213,7 +213,7 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
-	sig = fmt.Sprint(slots > 0, sig)
+	sig = fmt.Sprint(slots > 0, b.Int8, sig)
 	if b.Generates() {
 		s.writer, err = e.newWriter(s, slots, sig)
 		return s, err
@@ -222,7 +222,7 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 	defer e.mu.Unlock()
 	s.programs = e.shared[sig]
 	if s.programs == nil {
-		s.programs = &programs{backend: e.Backend, arch: b.Arch, slots: slots, pages: e.pages(), want: e.want,
+		s.programs = &programs{backend: e.Backend, arch: b.Arch, int8: b.Int8, slots: slots, pages: e.pages(), want: e.want,
 			grid: grid(b.Facts().MaxLength, e.MaxBatchTokens), wanted: map[string]bool{}}
 		e.shared[sig] = s.programs
 	}

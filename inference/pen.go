@@ -118,7 +118,7 @@ func (e *Engine) newWriter(s *served, slots int, sig string) (*writer, error) {
 	defer e.mu.Unlock()
 	w.scripts = e.scripts[sig]
 	if w.scripts == nil {
-		w.scripts = newScripts(e, f, s.base.Layout, slots)
+		w.scripts = newScripts(e, f, s.base, slots)
 		e.scripts[sig] = w.scripts
 	}
 	w.cache = newTextCache(w.scripts)

@@ -47,6 +47,7 @@ func grid(maxLength, maxTokens int) []bucket {
 type programs struct {
 	backend compute.Backend
 	arch    arch.Classifier
+	int8    bool // the matrices are
 	grid    []bucket
 	slots   int
 	pages   int // of the widest profile
@@ -174,6 +175,7 @@ func (g *programs) has(b bucket, profile *nn.Profile) bool {
 func (g *programs) compile(b bucket, profile *nn.Profile) error {
 	name := fmt.Sprintf("%s_%dx%d", g.arch.Facts().Family, b.batch, b.length)
 	program, err := nn.Compile(g.backend, name, func(p *nn.Pass) []*graph.Node {
+		p.Int8 = g.int8
 		in := Inputs(p, b.batch, b.length)
 		if profile != nil {
 			p.Bank = NewBank(p, b.batch, b.length, g.slots, *profile)

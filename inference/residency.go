@@ -60,7 +60,7 @@ func (b *bank) room() int {
 func (s *served) model() Model {
 	f := s.base.Facts()
 	m := Model{Name: s.name, Kind: "base", Source: s.base.Source, Family: f.Family, Task: s.base.Task(), Problem: string(f.Problem),
-		Labels: f.Labels, Digest: s.base.Digest, MaxLength: f.MaxLength, Parameters: s.base.Parameters(), Dtype: "float32", Targets: f.Targets}
+		Labels: f.Labels, Digest: s.base.Digest, MaxLength: f.MaxLength, Parameters: s.base.Parameters(), Dtype: s.base.dtype(), Targets: f.Targets}
 	if s.base.Generates() {
 		m.Templates = s.templates()
 	}

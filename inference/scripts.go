@@ -21,8 +21,9 @@ type scripts struct {
 	backend compute.Backend
 	family  family
 	layout  adapters.Layout
-	slots   int // of the bank; 0: no adapters
-	pages   int // of the widest profile
+	int8    bool // the matrices are
+	slots   int  // of the bank; 0: no adapters
+	pages   int  // of the widest profile
 	want    chan<- func()
 	inGraph bool // the cache of a text is written by graphs: host and device share no memory
 
@@ -34,8 +35,8 @@ type scripts struct {
 	failed map[string]bool // of those that were wanted
 }
 
-func newScripts(e *Engine, f family, layout adapters.Layout, slots int) *scripts {
-	return &scripts{backend: e.Backend, family: f, layout: layout, slots: slots, pages: e.pages(), want: e.want, inGraph: !e.Backend.HasSharedBuffers(), others: map[string]*nn.Program{}, wanted: map[string]bool{}, failed: map[string]bool{}}
+func newScripts(e *Engine, f family, b *Base, slots int) *scripts {
+	return &scripts{backend: e.Backend, family: f, layout: b.Layout, int8: b.Int8, slots: slots, pages: e.pages(), want: e.want, inGraph: !e.Backend.HasSharedBuffers(), others: map[string]*nn.Program{}, wanted: map[string]bool{}, failed: map[string]bool{}}
 }
 
 // script is a step for a room, or a read of rows prompts of length tokens.
@@ -128,7 +129,7 @@ func (g *scripts) firstRoom(limit int) room {
 
 // bank declares what a graph needs of the adapters.
 func (g *scripts) bank(p *nn.Pass, rows, length int, profile *nn.Profile) {
-	p.Untied = true
+	p.Untied, p.Int8 = true, g.int8
 	if profile != nil {
 		p.Bank = NewBank(p, rows, length, g.slots, *profile)
 	}

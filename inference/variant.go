@@ -116,6 +116,9 @@ func (e *Engine) placeVariant(ctx context.Context, v adapters.Version) (*served,
 	if err != nil {
 		return nil, err
 	}
+	if s := e.base(v.Base); s != nil {
+		b.Int8 = s.base.Int8
+	}
 	s, err := e.place(v.String(), b, 0)
 	if err != nil {
 		return nil, errors.Join(err, b.Close())

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ import (
 type shelf struct {
 	sources map[string]string
 	names   []string // in the order of the flags
+	int8    []string // bases that are held so
 	hub     hub.Client
 	log     *slog.Logger
 }
@@ -38,6 +40,12 @@ func newShelf(c *config, log *slog.Logger) (*shelf, error) {
 		s.sources[name] = source
 		s.names = append(s.names, name)
 	}
+	for _, name := range c.int8 {
+		if s.sources[name] == "" {
+			return nil, fmt.Errorf("--int8 %s: no base has that name; bases: %s", name, strings.Join(s.names, ", "))
+		}
+	}
+	s.int8 = c.int8
 	return s, nil
 }
 
@@ -85,6 +93,7 @@ func (s *shelf) read(name, source string, folder fs.FS) (*inference.Base, error)
 	if err != nil {
 		return nil, err
 	}
+	b.Int8 = slices.Contains(s.int8, name)
 	if b.Chat != nil && b.Chat.Broken() != nil {
 		s.log.Warn("chat template unusable", "base", name, "error", b.Chat.Broken())
 	}

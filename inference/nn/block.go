@@ -31,10 +31,25 @@ func (b Block) Weight(name string, dims ...int) *Node {
 	return b.pass.param(Param{Role: Weight, Name: b.At(name).path, Shape: shapes.Make(dtypes.Float32, dims...)})
 }
 
-// matrix is <path>.weight of a linear layer, held as [in, out].
-func (b Block) matrix(in, out int) *Node {
-	return b.pass.param(Param{Role: Weight, Name: b.path + ".weight",
-		Shape: shapes.Make(dtypes.Float32, in, out), Transposed: true})
+// project multiplies x [..., in] with the tensor of that name in the checkpoint, which
+// is held as [in, out] and called held.
+func (b Block) project(x *Node, held, tensor string, out int) *Node {
+	w := Param{Role: Weight, Name: held, Shape: shapes.Make(dtypes.Float32, x.Shape().Dim(-1), out), Transposed: true}
+	if held != tensor {
+		w.Tensor = tensor
+	}
+	if !b.pass.Int8 {
+		return matmul(x, b.pass.param(w))
+	}
+	codes, scales := w.Int8()
+	y := matmul(x, ConvertDType(b.pass.param(codes), dtypes.Float32))
+	return Mul(y, vector(b.pass.param(scales), y))
+}
+
+// linear multiplies x with <path>.weight.
+func (b Block) linear(x *Node, out int) *Node {
+	name := b.path + ".weight"
+	return b.project(x, name, name, out)
 }
 
 // module adds to the layout, once: encoder and decoder may share an embedding.
@@ -50,7 +65,7 @@ func (b Block) module(m adapters.Module) {
 func (b Block) Linear(x *Node, out int, bias bool) *Node {
 	in := x.Shape().Dim(-1)
 	b.module(adapters.Module{Kind: adapters.Linear, In: in, Out: out, Bias: bias})
-	y := matmul(x, b.matrix(in, out))
+	y := b.linear(x, out)
 	y = b.rescale(y)
 	y = b.lora(x, y)
 	if bias {

@@ -29,15 +29,14 @@ func (b Block) Output(x *Node, vocabulary int, tied *Block) *Node {
 		}
 	case tied != nil && b.pass.Untied:
 		table := tied.At("weight").path
-		y = matmul(x, b.pass.param(Param{Role: Weight, Name: table + ".transposed", Tensor: table,
-			Shape: shapes.Make(dtypes.Float32, in, vocabulary), Transposed: true}))
+		y = b.project(x, table+".transposed", table, vocabulary)
 	case tied != nil:
 		table := tied.Weight("weight", vocabulary, in)
 		dims := append([]int(nil), x.Shape().Dimensions...)
 		dims[len(dims)-1] = vocabulary
 		y = Reshape(Einsum("ni,oi->no", Reshape(x, -1, in), table), dims...)
 	default:
-		y = matmul(x, b.matrix(in, vocabulary))
+		y = b.linear(x, vocabulary)
 	}
 	return b.lora(x, b.rescale(y))
 }

@@ -22,5 +22,5 @@ func (b Block) head(x *Node, out, slot int, labels bool) *Node {
 		w := b.first("weight", in, slot) // [batch, in, slot]
 		return Add(Einsum("bi,bio->bo", x, w), b.first("bias", slot))
 	}
-	return Add(matmul(x, b.matrix(in, out)), vector(b.Weight("bias", out), x))
+	return Add(b.linear(x, out), vector(b.Weight("bias", out), x))
 }

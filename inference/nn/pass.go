@@ -44,8 +44,10 @@ type Param struct {
 	// batch 1.
 	Transposed bool
 	// Tensor is the checkpoint's name of a weight, where that is not Name: see
-	// [Pass.Untied].
+	// [Pass.Untied] and [Pass.Int8].
 	Tensor string
+	// Scales marks the scales of the int8 weight that Tensor names, [out].
+	Scales bool
 }
 
 // Stored is the name of the weight in the checkpoint.
@@ -79,6 +81,9 @@ type Pass struct {
 	// table, held as [in, out]: from a batch of a few rows on, XLA's CPU multiplies with
 	// it three times as fast. Only for serving: what learns must have one table.
 	Untied bool
+	// Int8 has the matrices held as one byte a value and a scale for each output (see
+	// [Param.Int8]); what is multiplied is float32 still. Only for serving.
+	Int8 bool
 	// Random is the seed of the random numbers for dropout, [2] uint32; nil: no
 	// dropout.
 	Random *Node

@@ -89,7 +89,7 @@ func caught(err *error, doing string) {
 }
 
 // Upload copies values to the device.
-func Upload[T float32 | int32 | uint32](backend compute.Backend, values []T, dims ...int) (compute.Buffer, error) {
+func Upload[T float32 | int32 | uint32 | int8](backend compute.Backend, values []T, dims ...int) (compute.Buffer, error) {
 	shape := shapes.Make(dtypes.FromGenericsType[T](), dims...)
 	if shape.Size() != len(values) {
 		return nil, fmt.Errorf("upload: %d values for shape %s", len(values), shape)
