@@ -89,7 +89,7 @@ func TestInt8WritesAsItsWeightsDequantised(t *testing.T) {
 	held.Int8 = true
 	e, stop := inferencetest.Engine(t, devicetest.Go(t), byHand, held)
 	defer stop()
-	written := map[string]inference.Generation{}
+	written := map[string]inference.Generated{}
 	for _, model := range []string{"byhand", "held"} {
 		p := inference.DefaultParameters()
 		p.MaxNewTokens = 12
