@@ -64,7 +64,7 @@ func openCausal(t testing.TB, dir, config string) (*Base, arch.Causal) {
 	b := &Base{Name: filepath.Base(dir), Causal: lm, model: model}
 	p, _, err := nn.Build(devicetest.Go(t), "sketch", func(p *nn.Pass) []*graph.Node {
 		p.Untied = true
-		return []*graph.Node{lm.Logits(p.Root(), p.Input("ids", dtypes.Int32, 1, 4), p.Input("mask", dtypes.Int32, 1, 4))}
+		return []*graph.Node{lm.Logits(p.Root(), p.Input("ids", dtypes.Int32, 1, 4), p.Input("mask", dtypes.Int32, 1, 4), nil)}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -199,7 +199,7 @@ func (s *speaker) logits(t testing.TB, ids, mask []int32, batch int, with []*Pre
 	length := len(ids) / batch
 	out := s.run(t, fmt.Sprintf("logits_%dx%d", batch, length), batch, length, with, map[string][]int32{"ids": ids, "mask": mask}, nil,
 		func(p *nn.Pass) []*graph.Node {
-			return []*graph.Node{s.lm.Logits(p.Root(), p.Input("ids", dtypes.Int32, batch, length), p.Input("mask", dtypes.Int32, batch, length))}
+			return []*graph.Node{s.lm.Logits(p.Root(), p.Input("ids", dtypes.Int32, batch, length), p.Input("mask", dtypes.Int32, batch, length), nil)}
 		})
 	return s.rows(t, out[0], batch*length)
 }

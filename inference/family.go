@@ -145,7 +145,7 @@ func (b *Base) sketch() ([]nn.Param, adapters.Layout, error) {
 		p.Untied = true
 		ids, mask := p.Input("ids", dtypes.Int32, 1, length), p.Input("mask", dtypes.Int32, 1, length)
 		if b.Causal != nil {
-			return []*graph.Node{b.Causal.Logits(p.Root(), ids, mask)}
+			return []*graph.Node{b.Causal.Logits(p.Root(), ids, mask, nil)}
 		}
 		states := b.Seq2Seq.Encode(p.Root(), ids, mask)
 		return []*graph.Node{b.Seq2Seq.Decode(p.Root(), p.Input("target", dtypes.Int32, 1, length), states, mask)}

@@ -41,6 +41,7 @@ type config struct {
 	drainDelay     time.Duration
 	variants       int
 	workers        int
+	devices        int
 	class          string
 	keys           bool
 	insecure       bool
@@ -84,6 +85,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.DurationVar(&c.drainDelay, "drain-delay", 0, "after SIGTERM /readyz says 503, and for so long requests are still taken: until load balancers have noticed")
 	f.IntVar(&c.variants, "variants", 2, "full fine-tunes held on the device at a time")
 	f.IntVar(&c.workers, "workers", 1, "jobs that this process trains at a time")
+	f.IntVar(&c.devices, "devices", 1, "devices of the backend that share the examples of each training step; each holds a copy of the model")
 	f.StringVar(&c.class, "class", "", "worker class: take only jobs that ask for it (empty: those that ask for none)")
 	f.BoolVar(&c.keys, "keys", false, "require API keys; they are required anyway where --addr is not this machine alone")
 	f.BoolVar(&c.insecure, "insecure", false, "take requests of everyone without a key, wherever --addr listens")
@@ -175,7 +177,7 @@ func (c *config) check() error {
 		flag  string
 		value int
 		least int
-	}{{"max-batch-tokens", c.maxBatchTokens, 16}, {"workers", c.workers, 0}, {"variants", c.variants, 1}, {"store-cache-gb", c.cacheGB, 1}} {
+	}{{"max-batch-tokens", c.maxBatchTokens, 16}, {"workers", c.workers, 0}, {"devices", c.devices, 1}, {"variants", c.variants, 1}, {"store-cache-gb", c.cacheGB, 1}} {
 		if p.value < p.least {
 			bad("--%s must be at least %d, is %d", p.flag, p.least, p.value)
 		}
@@ -260,7 +262,7 @@ func (c *config) logger() *slog.Logger {
 func (c *config) print(log *slog.Logger) {
 	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "compile_cache", c.compileCache, "redis", masked(c.redis),
 		"store", c.storeFolder(), "adapters", c.adapters, "slots", c.slots, "max_rank", c.maxRank,
-		"max_batch_tokens", c.maxBatchTokens, "max_wait", c.maxWait, "workers", c.workers, "class", c.class,
+		"max_batch_tokens", c.maxBatchTokens, "max_wait", c.maxWait, "workers", c.workers, "devices", c.devices, "class", c.class,
 		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "", "metrics_addr", c.metricsAddr, "debug_addr", c.debugAddr)
 }
 

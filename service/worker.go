@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -57,7 +58,8 @@ func (p *parts) work(ctx context.Context, c *config, backend string) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	attempts := child.Trainer(child.Options{Log: p.log, Command: func(tuning.Task) *exec.Cmd {
-		args := []string{"attempt", "--backend", backend, "--data", c.data, "--log-format", c.logFormat, "--log-level", c.logLevel, "--compile-cache", c.compileCache}
+		args := []string{"attempt", "--backend", backend, "--data", c.data, "--log-format", c.logFormat, "--log-level", c.logLevel, "--compile-cache", c.compileCache,
+			"--devices", strconv.Itoa(c.devices)}
 		for _, b := range c.bases {
 			args = append(args, "--base", b)
 		}
@@ -92,7 +94,7 @@ func attemptCommand(c *config) *cobra.Command {
 					return tuning.Outcome{}, err
 				}
 				defer d.Close()
-				t := &train.Trainer{Backend: d.Backend, Log: log, CheckpointEvery: 30 * time.Second,
+				t := &train.Trainer{Backend: d.Backend, Log: log, CheckpointEvery: 30 * time.Second, Devices: c.devices,
 					Base: func(ctx context.Context, name string) (*inference.Base, error) { return s.open(ctx, name) }}
 				return t.Train(ctx, task, r)
 			})

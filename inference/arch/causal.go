@@ -19,7 +19,8 @@ import (
 // Both run the layers of Logits, and give the same numbers.
 type Causal interface {
 	// Logits is the whole forward pass, padding on either side → [batch, length, vocab].
-	Logits(root nn.Block, ids, mask *Node) *Node
+	// With at, [batch, places] int32, only after those tokens: [batch, places, vocab].
+	Logits(root nn.Block, ids, mask, at *Node) *Node
 	// Prefill reads prompts, padded on the right → the logits after each prompt's last
 	// token, [batch, vocab], and the keys and values of all tokens.
 	Prefill(root nn.Block, ids, mask *Node) (*Node, nn.Cache)

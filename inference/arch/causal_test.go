@@ -35,7 +35,7 @@ func sketchCausal(t *testing.T, config string) ([]nn.Param, adapters.Layout) {
 		t.Fatal(err)
 	}
 	pass, _, err := nn.Build(devicetest.Go(t), "sketch", func(p *nn.Pass) []*graph.Node {
-		return []*graph.Node{model.Logits(p.Root(), p.Input("ids", dtypes.Int32, 1, 4), p.Input("mask", dtypes.Int32, 1, 4))}
+		return []*graph.Node{model.Logits(p.Root(), p.Input("ids", dtypes.Int32, 1, 4), p.Input("mask", dtypes.Int32, 1, 4), nil)}
 	})
 	if err != nil {
 		t.Fatal(err)

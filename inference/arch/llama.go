@@ -80,9 +80,13 @@ func (m Llama) headDim() int {
 }
 
 // Logits implements Causal.
-func (m Llama) Logits(root nn.Block, ids, mask *Node) *Node {
+func (m Llama) Logits(root nn.Block, ids, mask, at *Node) *Node {
 	states := m.Hidden(root, ids, mask)
-	return m.output(root, states[len(states)-1])
+	last := states[len(states)-1]
+	if at != nil {
+		last = nn.TokensAt(last, at)
+	}
+	return m.output(root, last)
 }
 
 // Hidden gives the embeddings and what each layer makes of them, the last after the

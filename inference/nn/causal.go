@@ -59,3 +59,12 @@ func LastToken(x, mask *Node) *Node {
 	last := AddScalar(ReduceSum(ConvertDType(mask, dtypes.Int32), 1), -1)
 	return Einsum("bt,btd->bd", OneHot(last, x.Shape().Dim(1), dtypes.Float32), x)
 }
+
+// TokensAt takes the vectors of some tokens: x [batch, length, dim], at [batch, places]
+// int32 → [batch, places, dim].
+func TokensAt(x, at *Node) *Node {
+	batch, length, dim := x.Shape().Dim(0), x.Shape().Dim(1), x.Shape().Dim(2)
+	row := Iota(x.Graph(), shapes.Make(dtypes.Int32, batch, 1), 0)
+	flat := Add(at, MulScalar(row, length))
+	return Gather(Reshape(x, batch*length, dim), ExpandAxes(flat, -1))
+}

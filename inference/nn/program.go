@@ -42,9 +42,12 @@ func Compile(backend compute.Backend, name string, build func(*Pass) []*Node) (p
 // and its memory may hold one of the outputs.
 type Feed func(Param) (buffer compute.Buffer, donate bool, err error)
 
-// Run executes the program and gives its outputs, which the caller must finalize.
-// The shapes of the buffers are checked: the backends do not all do it.
-func (g *Program) Run(feed Feed) (out []compute.Buffer, err error) {
+// Run executes the program on the first device and gives its outputs, which the caller
+// must finalize. The shapes of the buffers are checked: the backends do not all do it.
+func (g *Program) Run(feed Feed) (out []compute.Buffer, err error) { return g.RunOn(0, feed) }
+
+// RunOn is Run on a device of the backend's, where all buffers must be.
+func (g *Program) RunOn(device compute.DeviceNum, feed Feed) (out []compute.Buffer, err error) {
 	inputs := make([]compute.Buffer, len(g.Params))
 	donate := make([]bool, len(g.Params))
 	for i, p := range g.Params {
@@ -61,7 +64,7 @@ func (g *Program) Run(feed Feed) (out []compute.Buffer, err error) {
 		}
 	}
 	defer caught(&err, "run graph")
-	return g.graph.Executable().Execute(inputs, donate, 0)
+	return g.graph.Executable().Execute(inputs, donate, device)
 }
 
 // Free releases the compiled graph.
@@ -88,13 +91,18 @@ func caught(err *error, doing string) {
 	}
 }
 
-// Upload copies values to the device.
+// Upload copies values to the first device.
 func Upload[T float32 | int32 | uint32 | int8](backend compute.Backend, values []T, dims ...int) (compute.Buffer, error) {
+	return UploadTo(backend, 0, values, dims...)
+}
+
+// UploadTo copies values to a device.
+func UploadTo[T float32 | int32 | uint32 | int8](backend compute.Backend, device compute.DeviceNum, values []T, dims ...int) (compute.Buffer, error) {
 	shape := shapes.Make(dtypes.FromGenericsType[T](), dims...)
 	if shape.Size() != len(values) {
 		return nil, fmt.Errorf("upload: %d values for shape %s", len(values), shape)
 	}
-	return backend.BufferFromFlatData(0, values, shape)
+	return backend.BufferFromFlatData(device, values, shape)
 }
 
 // Download copies a float32 buffer from the device.

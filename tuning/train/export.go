@@ -59,8 +59,8 @@ func (a *attempt) finish(ctx context.Context) (tuning.Outcome, error) {
 func (a *attempt) exportAdapter() (map[string]string, error) {
 	made := &adapters.Adapter{Config: a.config, Factors: map[string]adapters.Factors{}, Saved: map[string]adapters.Dense{},
 		Meta: adapters.Meta{BaseDigest: a.base.Digest, Labels: a.target.labels, Problem: string(a.target.problem), Template: a.taught}}
-	for _, t := range a.loop.learned {
-		v, err := nn.Download(t.value)
+	for i, t := range a.loop.learned {
+		v, err := a.loop.value(i)
 		if err != nil {
 			return nil, err
 		}
@@ -102,8 +102,8 @@ func put(a *adapters.Adapter, plan adapters.Plan, p nn.Param, v []float32) {
 // weight, and the base's tokenizer.
 func (a *attempt) exportFull() (map[string]string, error) {
 	var out []safetensors.Out
-	for _, t := range a.loop.learned {
-		v, err := nn.Download(t.value)
+	for i, t := range a.loop.learned {
+		v, err := a.loop.value(i)
 		if err != nil {
 			return nil, err
 		}

@@ -27,20 +27,20 @@ type loop struct {
 	optimizer *adamW
 	seed      int64
 
+	devices int // that share the micro-batches; 0 is 1
+	seats   []seat
 	learned []tensor
-	frozen  map[string]compute.Buffer // weights that stay, by name
-	place   map[string]int            // of a learned weight in learned
+	place   map[string]int // of a learned weight in learned
 
 	programs map[string]*nn.Program
 	step     int // optimizer steps done
 }
 
-// tensor is something learned, with AdamW's moments. value, m and v stay on the
-// device; a step consumes them and puts new ones in their place.
+// tensor is something learned, with AdamW's moments. They and the value, in the first
+// seat, stay on the device; a step consumes them and puts new ones in their place.
 type tensor struct {
-	param       nn.Param
-	value, m, v compute.Buffer
-	gradient    compute.Buffer // nil between steps
+	param nn.Param
+	m, v  compute.Buffer
 }
 
 // initial gives the first value of a learned parameter, in the device's layout.
@@ -49,7 +49,8 @@ type initial func(p nn.Param) ([]float32, error)
 // prepare uploads the weights. learns tells which of the base's weights learn beside
 // the adapter's factors.
 func (l *loop) prepare(learns func(name string) bool, first initial) error {
-	l.frozen, l.place, l.programs = map[string]compute.Buffer{}, map[string]int{}, map[string]*nn.Program{}
+	l.place, l.programs = map[string]int{}, map[string]*nn.Program{}
+	l.seats = seats(l.devices)
 	pass, _, err := nn.Build(l.backend, "layout", l.predict(size{rows: 1, length: 4, target: 4}))
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (l *loop) prepare(learns func(name string) bool, first initial) error {
 			if err != nil {
 				return err
 			}
-			if l.frozen[p.Name], err = nn.Upload(l.backend, v, p.Shape.Dimensions...); err != nil {
+			if err := l.freeze(p, v); err != nil {
 				return err
 			}
 		}
@@ -79,17 +80,19 @@ func (l *loop) addLearned(p nn.Param, first initial) error {
 		return err
 	}
 	t := tensor{param: p}
+	var value compute.Buffer
 	zero := make([]float32, len(v))
 	for _, put := range []struct {
 		to     *compute.Buffer
 		values []float32
-	}{{&t.value, v}, {&t.m, zero}, {&t.v, zero}} {
+	}{{&value, v}, {&t.m, zero}, {&t.v, zero}} {
 		if *put.to, err = nn.Upload(l.backend, put.values, p.Shape.Dimensions...); err != nil {
 			return fmt.Errorf("%s: %w", p.Name, err)
 		}
 	}
 	l.place[p.Name] = len(l.learned)
 	l.learned = append(l.learned, t)
+	l.seats[0].values = append(l.seats[0].values, value)
 	return nil
 }
 
@@ -105,14 +108,8 @@ func (l *loop) program(name string, build func(*nn.Pass) []*graph.Node) (*nn.Pro
 	return g, err
 }
 
-// weights feeds the model's parameters.
-func (l *loop) weights(p nn.Param) (compute.Buffer, bool) {
-	if i, ok := l.place[p.Name]; ok && p.Role != nn.Input {
-		return l.learned[i].value, true
-	}
-	b, ok := l.frozen[p.Name]
-	return b, ok && p.Role == nn.Weight
-}
+// weights feeds the model's parameters, on the first device.
+func (l *loop) weights(p nn.Param) (compute.Buffer, bool) { return l.seats[0].weights(l, p) }
 
 // pack pads examples to a batch of n rows, each of which weighs the same in the loss;
 // missing rows weigh nothing.
@@ -130,13 +127,14 @@ func (l *loop) pack(rows []example, n int, weight float64) batch {
 
 // feed uploads the arrays a graph asks for, and frees them after the run.
 type feed struct {
-	l    *loop
-	held []compute.Buffer
+	l      *loop
+	device compute.DeviceNum
+	held   []compute.Buffer
 }
 
 // give uploads values that the graph reads and does not consume.
 func give[T float32 | int32 | uint32](f *feed, v []T, dims ...int) (compute.Buffer, error) {
-	b, err := nn.Upload(f.l.backend, v, dims...)
+	b, err := nn.UploadTo(f.l.backend, f.device, v, dims...)
 	if err == nil {
 		f.held = append(f.held, b)
 	}
@@ -164,18 +162,18 @@ func (f *feed) inputs(b batch, p nn.Param) (buffer compute.Buffer, ok bool, err 
 	return nil, false, nil
 }
 
-// accumulate runs one micro-batch and adds its gradient to the step's. It returns
-// the batch's part of the loss.
-func (l *loop) accumulate(b batch, micro int) (loss float64, err error) {
-	sum := micro > 0
-	g, err := l.program(fmt.Sprintf("gradient_%s_%t", b.size, sum), l.gradient(b.size, sum))
-	if err != nil {
-		return 0, err
-	}
-	f := &feed{l: l}
+// backward is the graph of a micro-batch; sum says that there is a gradient to add to.
+func (l *loop) backward(b batch, sum bool) (*nn.Program, error) {
+	return l.program(fmt.Sprintf("gradient_%s_%t", b.size, sum), l.gradient(b.size, sum))
+}
+
+// accumulate runs one micro-batch in a seat and adds its gradient to the seat's. It
+// returns the batch's part of the loss.
+func (l *loop) accumulate(s *seat, g *nn.Program, b batch, micro int) (loss float64, err error) {
+	f := &feed{l: l, device: s.device}
 	defer func() { err = errors.Join(err, f.free()) }()
-	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
-		if buf, ok := l.weights(p); ok {
+	out, err := g.RunOn(s.device, func(p nn.Param) (compute.Buffer, bool, error) {
+		if buf, ok := s.weights(l, p); ok {
 			return buf, false, nil
 		}
 		if p.Name == "random" {
@@ -185,17 +183,15 @@ func (l *loop) accumulate(b batch, micro int) (loss float64, err error) {
 		if buf, ok, err := f.inputs(b, p); ok {
 			return buf, false, err
 		}
-		t := &l.learned[l.place[p.Name[len("sum:"):]]]
-		buf := t.gradient
-		t.gradient = nil
+		i := l.place[p.Name[len("sum:"):]]
+		buf := s.gradients[i]
+		s.gradients[i] = nil
 		return buf, true, nil
 	})
 	if err != nil {
 		return 0, err
 	}
-	for i := range l.learned {
-		l.learned[i].gradient = out[i+1]
-	}
+	s.gradients = out[1:]
 	return scalar(out[0])
 }
 
@@ -216,7 +212,7 @@ func (l *loop) advance(rate float64) (norm float64, err error) {
 		return 0, err
 	}
 	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
-		return l.learned[l.place[p.Name[len("gradient:"):]]].gradient, false, nil
+		return l.seats[0].gradients[l.place[p.Name[len("gradient:"):]]], false, nil
 	})
 	if err != nil {
 		return 0, err
@@ -231,22 +227,24 @@ func (l *loop) advance(rate float64) (norm float64, err error) {
 		}
 	}
 	for i := range l.learned {
-		if err := l.adjust(&l.learned[i], scalars); err != nil {
+		if err := l.adjust(i, scalars); err != nil {
 			return 0, err
 		}
 	}
+	l.stale()
 	l.step++
 	return scalar(out[0])
 }
 
 // adjust updates one parameter.
-func (l *loop) adjust(t *tensor, scalars map[string]compute.Buffer) error {
+func (l *loop) adjust(i int, scalars map[string]compute.Buffer) error {
+	t, first := &l.learned[i], &l.seats[0]
 	dims, decays := t.param.Shape.Dimensions, decays(t.param.Name)
 	g, err := l.program(fmt.Sprint("update", dims, decays), l.update(dims, decays))
 	if err != nil {
 		return err
 	}
-	state := map[string]compute.Buffer{"value": t.value, "m": t.m, "v": t.v, "gradient": t.gradient}
+	state := map[string]compute.Buffer{"value": first.values[i], "m": t.m, "v": t.v, "gradient": first.gradients[i]}
 	out, err := g.Run(func(p nn.Param) (compute.Buffer, bool, error) {
 		if b, ok := scalars[p.Name]; ok {
 			return b, false, nil
@@ -256,7 +254,7 @@ func (l *loop) adjust(t *tensor, scalars map[string]compute.Buffer) error {
 	if err != nil {
 		return err
 	}
-	t.value, t.m, t.v, t.gradient = out[0], out[1], out[2], nil
+	first.values[i], t.m, t.v, first.gradients[i] = out[0], out[1], out[2], nil
 	return nil
 }
 
@@ -289,12 +287,15 @@ func (l *loop) predictions(b batch) (rows [][]float32, err error) {
 	return rows, out[0].Finalize()
 }
 
+// value copies something learned to the host, in the device's layout.
+func (l *loop) value(i int) ([]float32, error) { return nn.Download(l.seats[0].values[i]) }
+
 // values copies everything learned to the host, in the device's layout.
 func (l *loop) values() ([][]float32, error) {
 	all := make([][]float32, len(l.learned))
 	for i, t := range l.learned {
 		var err error
-		if all[i], err = nn.Download(t.value); err != nil {
+		if all[i], err = l.value(i); err != nil {
 			return nil, fmt.Errorf("%s: %w", t.param.Name, err)
 		}
 	}
@@ -308,7 +309,7 @@ func (l *loop) restore(values, m, v [][]float32) error {
 		for _, put := range []struct {
 			to   *compute.Buffer
 			from [][]float32
-		}{{&t.value, values}, {&t.m, m}, {&t.v, v}} {
+		}{{&l.seats[0].values[i], values}, {&t.m, m}, {&t.v, v}} {
 			if put.from == nil {
 				continue
 			}
@@ -322,20 +323,17 @@ func (l *loop) restore(values, m, v [][]float32) error {
 			*put.to = b
 		}
 	}
+	l.stale()
 	return nil
 }
 
 // close frees the device's memory.
 func (l *loop) close() {
-	for _, b := range l.frozen {
-		_ = b.Finalize() // the run is over either way
+	for i := range l.seats {
+		l.seats[i].close()
 	}
 	for _, t := range l.learned {
-		for _, b := range []compute.Buffer{t.value, t.m, t.v, t.gradient} {
-			if b != nil {
-				_ = b.Finalize()
-			}
-		}
+		finalize(t.m, t.v) // the run is over either way
 	}
 	for _, g := range l.programs {
 		g.Free()
@@ -344,16 +342,17 @@ func (l *loop) close() {
 
 var errNaN = errors.New("the loss is not a number")
 
-// one makes a whole step: the micro-batches, then the update.
+// one makes a whole step: the micro-batches, those of each device one after the other,
+// then the update.
 func (l *loop) one(ctx context.Context, micro []batch, rate float64) (loss, norm float64, err error) {
-	for i, b := range micro {
-		if err := ctx.Err(); err != nil {
-			return 0, 0, context.Cause(ctx)
-		}
-		part, err := l.accumulate(b, i)
-		if err != nil {
-			return 0, 0, err
-		}
+	parts, err := l.deal(ctx, micro)
+	if ctx.Err() != nil {
+		return 0, 0, context.Cause(ctx)
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, part := range parts {
 		loss += part
 	}
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {

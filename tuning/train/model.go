@@ -25,7 +25,7 @@ type model interface {
 // size is the shape of a batch.
 type size struct {
 	rows, length int // texts that are read, and their tokens
-	target       int // tokens that an encoder-decoder writes
+	target       int // tokens that an encoder-decoder writes, or after which a decoder is asked for the next
 }
 
 // String names the graphs of a size.

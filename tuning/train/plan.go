@@ -171,6 +171,12 @@ func (p *Plan) estimate(a *attempt, limits Limits) {
 		written := longest
 		if a.base.Seq2Seq != nil {
 			written = int64(padded(a.maxTarget(), a.maxTarget()))
+		} else {
+			most := 1
+			for _, e := range a.train {
+				most = max(most, len(e.places()))
+			}
+			written = int64(share(most, int(longest)))
 		}
 		activations += 3 * int64(size) * written * int64(f.Vocab)
 	}

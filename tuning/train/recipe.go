@@ -225,7 +225,7 @@ func (a *attempt) maxLength() int {
 func (a *attempt) model() error {
 	h := a.spec.Hyperparameters
 	a.keepHead = a.base.Generates() || sameHead(a.base.Facts(), a.target)
-	a.loop = &loop{backend: a.Backend, base: a.base, model: a.family(), random: true,
+	a.loop = &loop{backend: a.Backend, base: a.base, devices: max(a.Devices, 1), model: a.family(), random: true,
 		maxNorm: *h.MaxGradNorm, decay: *h.WeightDecay, seed: *h.Seed}
 	learns := a.learns
 	if a.recipe.lora {

@@ -60,7 +60,7 @@ func readCurve(t *testing.T, dir string) curve {
 }
 
 // fixtureRun sets a run up as the fixture was: no dropout, PyTorch's first values.
-func fixtureRun(t *testing.T, backend compute.Backend, dir string, c curve) *attempt {
+func fixtureRun(t *testing.T, backend compute.Backend, devices int, dir string, c curve) *attempt {
 	t.Helper()
 	name := filepath.Base(c.Base)
 	base, err := inference.OpenBase(name, "test", os.DirFS(sharedtest.Fixture(t, name)))
@@ -70,7 +70,7 @@ func fixtureRun(t *testing.T, backend compute.Backend, dir string, c curve) *att
 	t.Cleanup(func() { _ = base.Close() })
 	s := tuning.Spec{Kind: tuning.Full, Hyperparameters: &tuning.Hyperparameters{Dropout: of(0.0)}}
 	a := &attempt{spec: s.WithDefaults(), base: base, keepHead: true, target: target{problem: base.Facts().Problem}}
-	a.loop = &loop{backend: backend, base: base, model: a.family(), maxNorm: c.Hyper.Clip, decay: c.Hyper.Decay,
+	a.loop = &loop{backend: backend, devices: devices, base: base, model: a.family(), maxNorm: c.Hyper.Clip, decay: c.Hyper.Decay,
 		optimizer: &adamW{c.Hyper.Betas[0], c.Hyper.Betas[1], c.Hyper.Epsilon}}
 	t.Cleanup(a.close)
 	learns := a.learns
@@ -180,7 +180,7 @@ func TestLossesAgreeWithPyTorch(t *testing.T) {
 			c := readCurve(t, dir)
 			batches := safetensorstest.Open(t, filepath.Join(dir, "batches.safetensors"))
 			devicetest.Each(t, func(t *testing.T, backend compute.Backend) {
-				a := fixtureRun(t, backend, dir, c)
+				a := fixtureRun(t, backend, 1, dir, c)
 				schedule := Schedule{Name: "linear", Peak: c.Hyper.LR, Warmup: c.Hyper.Warm, Total: c.Hyper.Total}
 				worst := 0.0
 				for i, want := range c.Steps {

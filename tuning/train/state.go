@@ -50,9 +50,9 @@ func (a *attempt) write(dir string) (map[string]string, error) {
 		return nil, err
 	}
 	var out []safetensors.Out
-	for _, t := range a.loop.learned {
+	for i, t := range a.loop.learned {
 		for kind, b := range map[string]func() ([]float32, error){
-			"value:": func() ([]float32, error) { return nn.Download(t.value) },
+			"value:": func() ([]float32, error) { return a.loop.value(i) },
 			"m:":     func() ([]float32, error) { return nn.Download(t.m) },
 			"v:":     func() ([]float32, error) { return nn.Download(t.v) },
 		} {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/gomlx/compute"
@@ -29,6 +30,9 @@ type Trainer struct {
 	Log  *slog.Logger
 	// CheckpointEvery is how often a checkpoint is taken when the job does not say.
 	CheckpointEvery time.Duration
+	// Devices of the backend share the examples of each step; 0 is 1. Each holds a copy of
+	// the model. The losses are those of one device but for the order of their sums.
+	Devices int
 }
 
 // Train is a tuning.Trainer.
@@ -149,8 +153,8 @@ func (a *attempt) run(ctx context.Context) error {
 // smallest keeps a step whose answers were all cut off from dividing by nothing.
 const smallest = 1e-9
 
-// micro packs the batches of one step. Each example weighs the same, whatever batch
-// it is in; of texts to write, each token does.
+// micro packs the batches of one step, in as many parts as there are devices. Each
+// example weighs the same, whatever batch it is in; of texts to write, each token does.
 func (a *attempt) micro(batches [][]int, size int) ([]batch, int) {
 	n, asked := 0, 0.0
 	for _, b := range batches {
@@ -159,13 +163,16 @@ func (a *attempt) micro(batches [][]int, size int) ([]batch, int) {
 			asked += a.asked(a.train[at])
 		}
 	}
+	part := (size + len(a.loop.seats) - 1) / len(a.loop.seats)
 	var micro []batch
 	for _, b := range batches {
-		rows := make([]example, len(b))
-		for i, at := range b {
-			rows[i] = a.train[at]
+		for share := range slices.Chunk(b, part) {
+			rows := make([]example, len(share))
+			for i, at := range share {
+				rows[i] = a.train[at]
+			}
+			micro = append(micro, a.loop.pack(rows, part, 1/max(asked, smallest)))
 		}
-		micro = append(micro, a.loop.pack(rows, size, 1/max(asked, smallest)))
 	}
 	return micro, n
 }
