@@ -53,12 +53,12 @@ func (q *Queue) Delete(ctx context.Context, id string) error {
 	if now := s.status(); !now.Over() {
 		return fmt.Errorf("job %s: %w: it is %s; cancel it first", id, tuning.ErrState, now)
 	}
-	return q.delete(ctx, s)
+	return q.delete(ctx, s, s.spec.Spec.IdempotencyKey != "")
 }
 
-// delete removes a job that is over.
-func (q *Queue) delete(ctx context.Context, s *state) error {
-	if key := s.spec.Spec.IdempotencyKey; key != "" && !sentKey.MatchString(key) {
+// delete removes a job that is over; with keyed its id may come up again.
+func (q *Queue) delete(ctx context.Context, s *state, keyed bool) error {
+	if keyed {
 		err := q.store.Create(ctx, deletedKey(s.id), nil)
 		if err != nil && !errors.Is(err, store.ErrExists) {
 			return fmt.Errorf("job %s: delete: %w", s.id, err)
@@ -68,6 +68,7 @@ func (q *Queue) delete(ctx context.Context, s *state) error {
 		return fmt.Errorf("job %s: delete: %w", s.id, err)
 	}
 	q.index.drop(s.id)
+	ctx = context.WithoutCancel(ctx) // it is gone: what follows tidies up
 	if err := q.sweep(ctx, s.id, nil); err != nil {
 		q.log.Warn("records of a deleted job stay for now", "job", s.id, "error", err)
 	}
@@ -78,8 +79,8 @@ func (q *Queue) delete(ctx context.Context, s *state) error {
 	return nil
 }
 
-// sentKey matches the keys that [Queue.SendingKey] makes up, each for one job, and that
-// no client knows.
+// sentKey matches the keys that [Queue.SendingKey] makes up, each for one job. Nothing
+// brings one up again that is older than sentAgainWithin.
 var sentKey = regexp.MustCompile(`^` + sentPrefix + `[A-Z2-7]{26}$`)
 
 // unused fails when the job of an idempotency key, which has this id, is deleted.
@@ -182,7 +183,8 @@ func (q *Queue) deleteOld(ctx context.Context, now time.Time) (deleted int, err 
 			return nil
 		}
 		if err == nil {
-			err = q.delete(ctx, s)
+			key := s.spec.Spec.IdempotencyKey
+			err = q.delete(ctx, s, key != "" && !(q.o.Keep > 2*sentAgainWithin && sentKey.MatchString(key)))
 		}
 		if err == nil {
 			done <- struct{}{}
