@@ -21,7 +21,8 @@ type series struct {
 	deleted   map[int]bool
 	broken    map[int]error // versions whose record cannot be read: never served
 
-	current int // what the bare name means, see settle; 0: no version is left
+	current int      // what the bare name means, see settle; 0: no version is left
+	split   *Traffic // in force, of versions that are left, see settle; nil: none is
 }
 
 // rollback makes Version current as long as no version above Newest exists.
@@ -208,9 +209,10 @@ func newestKey[V any](m map[int]V) int {
 	return n
 }
 
-// settle finds the version that the bare name means. One that did not pass its gate is
-// it only after a rollback to it, or when no other is left.
+// settle finds the version that the bare name means, and the split in force. One that did
+// not pass its gate is it only after a rollback to it, or when no other is left.
 func (s *series) settle() {
+	s.split = s.inForce()
 	s.current = 0
 	live := s.live()
 	if len(live) == 0 {

@@ -25,6 +25,10 @@ type Traffic struct {
 	Versions map[int]int `json:"versions"` // number to weight
 	Sticky   string      `json:"sticky"`
 	Time     time.Time   `json:"time"`
+
+	// Of one in force:
+	numbers []int // of the versions, in order
+	total   int   // weight
 }
 
 // What keeps a caller on one version: a key that the request carries, the caller's API
@@ -74,46 +78,49 @@ func (s *series) check(name string, t Traffic) error {
 	return errors.Join(errs...)
 }
 
-// split is the traffic in force, as far as its versions still exist. mu is held.
-func (s *series) split() (Traffic, bool) {
+// inForce is the traffic in force, as far as its versions still exist. mu is held.
+func (s *series) inForce() *Traffic {
 	last := newestKey(s.traffic)
 	if last == 0 || len(s.rollbacks) > 0 && s.rollbacks[newestKey(s.rollbacks)].Traffic >= last {
-		return Traffic{}, false
+		return nil
 	}
 	t := s.traffic[last]
-	total := 0
 	left := map[int]int{}
 	for n, weight := range t.Versions {
 		if _, ok := s.versions[n]; ok && !s.deleted[n] {
 			left[n] = weight
-			total += weight
+			t.total += weight
 		}
 	}
-	t.Versions = left
-	return t, total > 0
+	if t.total == 0 {
+		return nil
+	}
+	t.Versions, t.numbers = left, slices.Sorted(maps.Keys(left))
+	return &t
 }
 
 // pick draws a version. The same key draws the same one, and goes on to do so while the
 // weights of later versions only grow.
-func (t Traffic) pick(name string, who Asker) int {
-	total := 0
-	for _, weight := range t.Versions {
-		total += weight
+func (t *Traffic) pick(name string, who Asker) int {
+	key := ""
+	switch t.Sticky {
+	case StickyHeader:
+		key = who.Key
+	case StickyClient:
+		key = who.Client
 	}
-	key := map[string]string{StickyHeader: who.Key, StickyClient: who.Client}[t.Sticky]
 	at := rand.Float64() //nolint:gosec // which version answers is no secret
 	if key != "" {
 		sum := sha256.Sum256([]byte(name + "\x00" + key))
 		at = float64(binary.BigEndian.Uint64(sum[:])>>11) / (1 << 53)
 	}
-	left := at * float64(total)
-	numbers := slices.Sorted(maps.Keys(t.Versions))
-	for _, n := range numbers {
+	left := at * float64(t.total)
+	for _, n := range t.numbers {
 		if left -= float64(t.Versions[n]); left < 0 {
 			return n
 		}
 	}
-	return numbers[len(numbers)-1] // rounding
+	return t.numbers[len(t.numbers)-1] // rounding
 }
 
 // Route finds the version that answers a request: of a bare name whose traffic is split,
@@ -129,22 +136,20 @@ func (r *Registry) routed(ref string, who Asker) (Version, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	s, ok := r.names[ref]
-	if !ok || len(s.traffic) == 0 {
+	if !ok || s.split == nil {
 		return Version{}, false
 	}
-	t, ok := s.split()
-	if !ok {
-		return Version{}, false
-	}
-	return s.versions[t.pick(ref, who)], true
+	return s.versions[s.split.pick(ref, who)], true
 }
 
 // Splits tells how a name's requests are split, and whether they are.
 func (r *Registry) Splits(name string) (Traffic, bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	if s, ok := r.names[name]; ok {
-		return s.split()
+	if s, ok := r.names[name]; ok && s.split != nil {
+		t := *s.split
+		t.Versions = maps.Clone(t.Versions)
+		return t, true
 	}
 	return Traffic{}, false
 }
@@ -161,7 +166,7 @@ func (r *Registry) Split(ctx context.Context, name string, t Traffic) error {
 	r.mu.RLock()
 	s := r.names[name]
 	next := newestKey(s.traffic) + 1
-	_, splits := s.split()
+	splits := s.split != nil
 	var err error
 	if len(t.Versions) > 0 {
 		err = s.check(name, t)

@@ -39,7 +39,7 @@ type walk struct {
 func newWalk(p *Parameters, r *rules, before []int32, most int) *walk {
 	w := &walk{Parameters: p, rules: r, most: most, tokens: before, start: len(before)}
 	if p.Sample {
-		seed := rand.Uint64()
+		seed := rand.Uint64() // #nosec G404 -- texts, not secrets
 		if p.Seed != nil {
 			seed = *p.Seed
 		}

@@ -27,6 +27,7 @@ var failures = map[string][]int{
 	"openaiResumeJob":      {409},
 	"openaiGetFileContent": {206, 304, 412, 416},
 	"cancelJob":            {409},
+	"deleteJob":            {409, 507},
 	"pauseJob":             {409},
 	"resumeJob":            {409},
 	"createDataset":        {507},

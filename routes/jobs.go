@@ -22,6 +22,8 @@ type jobs interface {
 	Wait(ctx context.Context, id string, most time.Duration) (tuning.Job, error)
 	List(context.Context, queue.Filter) (jobs []tuning.Job, more bool, err error)
 	Cancel(ctx context.Context, id string) (tuning.Job, error)
+	Delete(ctx context.Context, id string) error
+	Missing(id string) error // for a job that is not there
 	Pause(ctx context.Context, id string) (tuning.Job, error)
 	Resume(ctx context.Context, id string) (tuning.Job, error)
 	Events(ctx context.Context, id, after string, limit int) ([]tuning.Event, error) // limit 0: all
@@ -144,6 +146,20 @@ func (t tuningJobs) get(ctx context.Context, in getJobRequest) (job, error) {
 func (t tuningJobs) cancel(ctx context.Context, in jobRequest) (job, error) {
 	j, err := t.queue.Cancel(ctx, in.ID)
 	return jobOf(j), err
+}
+
+// remove deletes a job.
+//
+//	@Summary		Delete a job
+//	@Description	Deletes a job that is over, with its events and checkpoints. What it trained stays, and an idempotency key that it had is not good for another. 409 when the job is not over: cancel it first.
+//	@ID				deleteJob
+//	@Tags			tuning
+//	@Param			id	path	string	true	"the job"
+//	@Success		204	"deleted"
+//	@Failure		default	{object}	Problem
+//	@Router			/tune/jobs/{id} [delete]
+func (t tuningJobs) remove(ctx context.Context, in jobRequest) (none, error) {
+	return none{}, t.queue.Delete(ctx, in.ID)
 }
 
 // pause stops a job for a while.

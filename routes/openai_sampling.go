@@ -92,9 +92,9 @@ func (s sampling) read(field string, most *int, standard int) (p inference.Param
 		}
 	}
 	p.Stop = slices.Clone(s.Stop)
-	p.Seed = new(rand.Uint64())
+	p.Seed = new(rand.Uint64()) // #nosec G404 -- texts, not secrets
 	if s.Seed != nil {
-		p.Seed = new(uint64(*s.Seed))
+		p.Seed = new(uint64(*s.Seed)) // #nosec G115 -- any 64 bits will do
 	}
 	if s.StreamOptions != nil && !s.streams() {
 		fault("stream_options", "go with stream")

@@ -133,7 +133,7 @@ func (p parameters) read() (out inference.Parameters, warnings []string, err err
 		if *p.Seed < 0 {
 			fault("seed", "must not be negative, is %d", *p.Seed)
 		}
-		out.Seed = new(uint64(*p.Seed))
+		out.Seed = new(uint64(*p.Seed)) // #nosec G115 -- or it has failed
 	}
 	out.EarlyStopping = p.EarlyStopping != nil && *p.EarlyStopping
 	out.Sample = p.DoSample != nil && *p.DoSample
@@ -162,7 +162,7 @@ func (p parameters) read() (out inference.Parameters, warnings []string, err err
 		idle("top_p", out.TopP != standard.TopP, "do_sample")
 		idle("top_k", out.TopK != standard.TopK, "do_sample")
 	} else if out.Seed == nil {
-		out.Seed = new(rand.Uint64() >> 11) // JavaScript reads whole numbers of 53 bits
+		out.Seed = new(rand.Uint64() >> 11) // #nosec G404 -- JavaScript reads whole numbers of 53 bits; texts, not secrets
 	}
 	if out.NumBeams == 1 {
 		idle("length_penalty", out.LengthPenalty != standard.LengthPenalty, "num_beams above 1")

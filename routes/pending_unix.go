@@ -24,7 +24,7 @@ func pending(l net.Listener) bool {
 	err = raw.Control(func(fd uintptr) {
 		for {
 			var again error
-			if ready, again = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0); !errors.Is(again, unix.EINTR) {
+			if ready, again = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0); !errors.Is(again, unix.EINTR) { // #nosec G115 -- a file descriptor fits
 				return
 			}
 		}

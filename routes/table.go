@@ -55,6 +55,7 @@ func (h *Handler) operations(o Options) []operation {
 		{get, "/tune/queue", handle(j.state), ok, tunes, false},
 		{get, "/tune/jobs", handle(j.list), ok, tunes, false},
 		{get, "/tune/jobs/{id}", handle(j.get), ok, tunes, true},
+		{del, "/tune/jobs/{id}", handle(j.remove), empty, tunes, false},
 		{post, "/tune/jobs/{id}/cancel", handle(j.cancel), ok, tunes, false},
 		{post, "/tune/jobs/{id}/pause", handle(j.pause), ok, tunes, false},
 		{post, "/tune/jobs/{id}/resume", handle(j.resume), ok, tunes, false},

@@ -3,7 +3,6 @@ package routes
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
@@ -40,7 +39,7 @@ func (o ownJobs) check(ctx context.Context, id string) error {
 	}
 	tenant, err := o.Tenant(ctx, id)
 	if err == nil && !c.sees(tenant) {
-		err = fmt.Errorf("job %s: %w", id, tuning.ErrNotFound)
+		err = o.Missing(id)
 	}
 	return err
 }
@@ -69,6 +68,13 @@ func (o ownJobs) Wait(ctx context.Context, id string, most time.Duration) (tunin
 
 func (o ownJobs) Cancel(ctx context.Context, id string) (tuning.Job, error) {
 	return ifOwn(o, ctx, id, func() (tuning.Job, error) { return o.jobs.Cancel(ctx, id) })
+}
+
+func (o ownJobs) Delete(ctx context.Context, id string) error {
+	if err := o.check(ctx, id); err != nil {
+		return err
+	}
+	return o.jobs.Delete(ctx, id)
 }
 
 func (o ownJobs) Pause(ctx context.Context, id string) (tuning.Job, error) {

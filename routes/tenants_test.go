@@ -45,7 +45,7 @@ func TestTenants(t *testing.T) {
 		for _, c := range []struct{ method, path string }{
 			{"GET", "/tune/jobs/" + made.ID}, {"GET", "/tune/jobs/" + made.ID + "?wait=1"}, {"GET", "/tune/jobs/" + made.ID + "/events"}, {"GET", "/tune/jobs/" + made.ID + "/metrics"},
 			{"GET", "/tune/jobs/" + made.ID + "/checkpoints"}, {"POST", "/tune/jobs/" + made.ID + "/cancel"}, {"POST", "/tune/jobs/" + made.ID + "/pause"},
-			{"POST", "/tune/jobs/" + made.ID + "/resume"}, {"GET", "/datasets/" + set.ID}, {"GET", "/datasets/" + set.ID + "/preview"}, {"GET", "/datasets/" + set.ID + "/doctor"}, {"GET", "/datasets/" + set.ID + "/quarantine"}, {"DELETE", "/datasets/" + set.ID},
+			{"POST", "/tune/jobs/" + made.ID + "/resume"}, {"DELETE", "/tune/jobs/" + made.ID}, {"GET", "/datasets/" + set.ID}, {"GET", "/datasets/" + set.ID + "/preview"}, {"GET", "/datasets/" + set.ID + "/doctor"}, {"GET", "/datasets/" + set.ID + "/quarantine"}, {"DELETE", "/datasets/" + set.ID},
 		} {
 			there := s.want(404, c.method, c.path, nil, other...).problem()
 			// What is another's is told in the same words as what is nowhere.

@@ -227,6 +227,28 @@ func TestJobs(t *testing.T) {
 		s.want(422, "GET", path+"?wait=-1", nil)
 		s.want(422, "GET", path+"?wait=9999", nil)
 	})
+	t.Run("are deleted when they are over", func(t *testing.T) {
+		s := s.on(t)
+		waiting := "/tune/jobs/" + ids[1]
+		if p := s.want(409, "DELETE", waiting, nil).problem(); p.Code != "job_state" || !strings.Contains(p.Detail, "cancel it first") {
+			t.Errorf("of one that waits: %+v", p)
+		}
+		s.want(204, "DELETE", path, nil)
+		for _, where := range []string{path, path + "/events", "/v1/fine_tuning/jobs/" + ids[0]} {
+			s.want(404, "GET", where, nil)
+		}
+		s.want(404, "DELETE", path, nil)
+		if left := s.jobs(""); len(left.Data) != 2 || left.Data[0].ID != ids[1] {
+			t.Errorf("listed: %+v", left.Data)
+		}
+		made, _ := s.submit("", "Idempotency-Key", "once")
+		s.want(200, "POST", "/tune/jobs/"+made.ID+"/cancel", nil)
+		s.want(204, "DELETE", "/tune/jobs/"+made.ID, nil)
+		body := `{"model":"bert","name":"imdb","dataset":{"rows":[{"text":"a","label":"x"},{"text":"b","label":"y"}]}}`
+		if p := s.want(409, "POST", "/tune/lora", body, "Idempotency-Key", "once").problem(); p.Code != "idempotency_conflict" || !strings.Contains(p.Detail, "deleted") {
+			t.Errorf("its key: %+v", p)
+		}
+	})
 	t.Run("that do not exist are 404 everywhere", func(t *testing.T) {
 		s := s.on(t)
 		for _, id := range []string{"job_aaaaaaaaaaaaaaaaaaaa", "..", "x y"} {
@@ -237,6 +259,7 @@ func TestJobs(t *testing.T) {
 				}
 			}
 			s.want(404, "POST", at+"/cancel", nil)
+			s.want(404, "DELETE", at, nil)
 			s.want(404, "GET", at+"/events", nil, "Accept", "text/event-stream")
 		}
 	})

@@ -47,6 +47,7 @@ type config struct {
 	insecure       bool
 	rate           float64
 	jobsPerTenant  int
+	keepJobs       time.Duration
 	origins        []string
 	tlsCert        string
 	tlsKey         string
@@ -91,6 +92,7 @@ func (c *config) flags(f *pflag.FlagSet) {
 	f.BoolVar(&c.insecure, "insecure", false, "take requests of everyone without a key, wherever --addr listens")
 	f.Float64Var(&c.rate, "rate", 100, "requests a second that one API key may send, twice as many at once, where keys are required; 0: any number")
 	f.IntVar(&c.jobsPerTenant, "jobs-per-tenant", 100, "jobs that one tenant may have queued, running or paused, where keys are required; 0: any number")
+	f.DurationVar(&c.keepJobs, "keep-jobs", 90*24*time.Hour, "how long a job is kept after its end; then it is deleted, with its events and checkpoints, while what it trained stays; 0: for ever")
 	f.StringArrayVar(&c.origins, "cors-origin", nil, `origin of web pages that may use the API, as "https://app.example" (repeatable)`)
 	f.StringVar(&c.tlsCert, "tls-cert", "", "file of the certificate chain, PEM; read again when it changes or at SIGHUP; empty: plain HTTP")
 	f.StringVar(&c.tlsKey, "tls-key", "", "file of the certificate's private key, PEM")
@@ -188,6 +190,9 @@ func (c *config) check() error {
 	if c.drainDelay < 0 {
 		bad("--drain-delay must be at least 0, is %v", c.drainDelay)
 	}
+	if c.keepJobs != 0 && c.keepJobs < time.Hour {
+		bad("--keep-jobs must be 0 (for ever) or at least 1h, so that who waits for a job sees how it ended; is %v", c.keepJobs)
+	}
 	if strings.HasPrefix(c.store, s3Scheme) {
 		if _, err := store.ParseS3(c.store); err != nil {
 			bad("--store: %w", err)
@@ -263,7 +268,7 @@ func (c *config) print(log *slog.Logger) {
 	log.Info("settings", "addr", c.addr, "data", c.data, "bases", c.bases, "backend", c.backend, "compile_cache", c.compileCache, "redis", masked(c.redis),
 		"store", c.storeFolder(), "adapters", c.adapters, "slots", c.slots, "max_rank", c.maxRank,
 		"max_batch_tokens", c.maxBatchTokens, "max_wait", c.maxWait, "workers", c.workers, "devices", c.devices, "class", c.class,
-		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "cors_origins", c.origins, "tls", c.tlsCert != "", "metrics_addr", c.metricsAddr, "debug_addr", c.debugAddr)
+		"keys", c.needsKeys(), "rate", c.rate, "jobs_per_tenant", c.jobsPerTenant, "keep_jobs", c.keepJobs, "cors_origins", c.origins, "tls", c.tlsCert != "", "metrics_addr", c.metricsAddr, "debug_addr", c.debugAddr)
 }
 
 // masked is a URL without its passwords: Sentinel's is before the host, that of Redis

@@ -81,6 +81,8 @@ func TestStartsThatAreRefused(t *testing.T) {
 		"a negative number of jobs":  {[]string{"--jobs-per-tenant", "-1"}, []string{"--jobs-per-tenant"}},
 		"a rate for no keys":         {[]string{"--addr", "127.0.0.1:0", "--rate", "5"}, []string{"--rate", "add --keys"}},
 		"a number of jobs, no keys":  {[]string{"--addr", "127.0.0.1:0", "--jobs-per-tenant", "5"}, []string{"--jobs-per-tenant", "add --keys"}},
+		"jobs kept for a minute":     {[]string{"--keep-jobs", "1m"}, []string{"--keep-jobs", "at least 1h"}},
+		"jobs kept for less than 0":  {[]string{"--keep-jobs", "-1h"}, []string{"--keep-jobs", "at least 1h"}},
 		"a key of a scope made up":   {[]string{"keys", "create", "--scope", "root"}, []string{"scope"}},
 		"a key of no scope":          {[]string{"keys", "create"}, []string{"scope"}},
 		"a key that is not there":    {[]string{"keys", "revoke", "key_aaaaaaaaaaaaaaaaaaaa"}, []string{"no such key"}},

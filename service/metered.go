@@ -42,6 +42,11 @@ func (m *metered) Get(ctx context.Context, key string) (data []byte, err error) 
 	return m.recordStore.Get(ctx, key)
 }
 
+func (m *metered) Created(ctx context.Context, key string) (at time.Time, err error) {
+	defer m.count("stat", time.Now(), &err)
+	return m.recordStore.Created(ctx, key)
+}
+
 func (m *metered) List(ctx context.Context, prefix string) (keys []string, err error) {
 	defer m.count("list", time.Now(), &err)
 	return m.recordStore.List(ctx, prefix)

@@ -86,7 +86,7 @@ func open(ctx context.Context, c *config) (*parts, error) {
 		p.log.Warn("no other process may use this store: its Redis is inside this one; give all of them one --redis")
 	}
 	p.hooks = c.webhooks(p)
-	o := queue.Options{Store: p.store, Log: p.log, Register: p.register, Over: p.hooks.Over}
+	o := queue.Options{Store: p.store, Log: p.log, Register: p.register, Over: p.hooks.Over, Keep: c.keepJobs}
 	if c.needsKeys() { // without keys there is one tenant, and the queue's own bound
 		o.JobsPerTenant = c.jobsPerTenant
 	}
@@ -299,7 +299,7 @@ func (p *parts) announce(name string) {
 }
 
 // collect removes, a day after they were written, the blobs that nothing refers to:
-// what was deleted, and what half-done work left.
+// what was deleted, and what half-done work left; and the jobs that ended --keep-jobs ago.
 func (p *parts) collect(ctx context.Context, rows *datasets.Service) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -313,7 +313,7 @@ func (p *parts) collect(ctx context.Context, rows *datasets.Service) error {
 		if err == nil {
 			var done queue.Collected
 			if done, err = p.queue.Collect(ctx, func(digest string) bool { return used[digest] }, 24*time.Hour); err == nil {
-				p.log.Info("collected", "blobs", done.Blobs, "bytes", done.Bytes)
+				p.log.Info("collected", "blobs", done.Blobs, "bytes", done.Bytes, "jobs", done.Jobs)
 			}
 		}
 		if err != nil && ctx.Err() == nil {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"lorikeet/inference/hub"
 	"lorikeet/tuning/webhooks"
@@ -24,12 +22,8 @@ func (c *config) checkWebhook() error {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return fmt.Errorf("--webhook %q is not an address such as https://hooks.example/lorikeet", c.webhook)
 	}
-	if rest, ok := strings.CutPrefix(c.webhookSecret, "whsec_"); ok {
-		if b, err := base64.StdEncoding.DecodeString(rest); err != nil || len(b) < 16 {
-			return errors.New("--webhook-secret must be at least 16 bytes in base64 after whsec_")
-		}
-	} else if len(c.webhookSecret) < 16 {
-		return errors.New("--webhook-secret must have at least 16 bytes")
+	if err := webhooks.CheckSecret(c.webhookSecret); err != nil {
+		return fmt.Errorf("--webhook-secret: %w", err)
 	}
 	return nil
 }

@@ -80,13 +80,13 @@ func size(d DType, shape []int) (n int64, problem string) {
 	}
 	elements := uint64(1)
 	for _, dim := range shape {
-		hi, lo := bits.Mul64(elements, uint64(dim))
+		hi, lo := bits.Mul64(elements, uint64(dim)) // #nosec G115 -- not negative: checked above
 		if hi != 0 {
 			return 0, "the shape overflows"
 		}
 		elements = lo
 	}
-	hi, lo := bits.Mul64(elements, uint64(width))
+	hi, lo := bits.Mul64(elements, uint64(width)) // #nosec G115 -- at most 64 bits wide
 	if hi != 0 || lo > 1<<63-1 || elements > 1<<62 {
 		return 0, "the shape overflows"
 	}

@@ -25,8 +25,8 @@ func toF16(f float32) uint16 {
 	sign, magnitude := uint16(b>>16)&0x8000, b&0x7fffffff
 	switch {
 	case magnitude > 0xff<<23: // NaN
-		fraction := uint16(magnitude>>13) & 0x3ff
-		if fraction == 0 { // what is left would be an infinity
+		fraction := uint16(magnitude>>13) & 0x3ff // #nosec G115 -- the low bits are what is wanted
+		if fraction == 0 {                        // what is left would be an infinity
 			fraction = 0x200
 		}
 		return sign | 0x7c00 | fraction
@@ -34,7 +34,7 @@ func toF16(f float32) uint16 {
 		return sign | 0x7c00
 	case magnitude < 0x38800000: // below 2^-14: a subnormal
 		// The last place of 0.5 is 2^-24, that of the subnormals: the addition rounds.
-		return sign | uint16(math.Float32bits(math.Float32frombits(magnitude)+0.5)-math.Float32bits(0.5))
+		return sign | uint16(math.Float32bits(math.Float32frombits(magnitude)+0.5)-math.Float32bits(0.5)) // #nosec G115 -- a fraction of 10 bits
 	}
 	odd := magnitude >> 13 & 1
 	return sign | uint16((magnitude-112<<23+0xfff+odd)>>13)

@@ -63,17 +63,17 @@ func (f *File) Int64s(name string) ([]int64, error) {
 		fromLittleEndian(out)
 		return out, nil
 	case U64:
-		one = func(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b)) }
+		one = func(b []byte) int64 { return int64(binary.LittleEndian.Uint64(b)) } // #nosec G115 -- the bits of a signed number; of U64 the sign is looked at below
 	case I32:
-		one = func(b []byte) int64 { return int64(int32(binary.LittleEndian.Uint32(b))) }
+		one = func(b []byte) int64 { return int64(int32(binary.LittleEndian.Uint32(b))) } // #nosec G115 -- the bits of a signed number
 	case U32:
 		one = func(b []byte) int64 { return int64(binary.LittleEndian.Uint32(b)) }
 	case I16:
-		one = func(b []byte) int64 { return int64(int16(binary.LittleEndian.Uint16(b))) }
+		one = func(b []byte) int64 { return int64(int16(binary.LittleEndian.Uint16(b))) } // #nosec G115 -- the bits of a signed number
 	case U16:
 		one = func(b []byte) int64 { return int64(binary.LittleEndian.Uint16(b)) }
 	case I8:
-		one = func(b []byte) int64 { return int64(int8(b[0])) }
+		one = func(b []byte) int64 { return int64(int8(b[0])) } // #nosec G115 -- the bits of a signed number
 	case U8, Bool:
 		one = func(b []byte) int64 { return int64(b[0]) }
 	default:
@@ -91,7 +91,7 @@ func (f *File) Int64s(name string) ([]int64, error) {
 	if t.DType == U64 {
 		for i, v := range out {
 			if v < 0 {
-				return nil, invalid.Field(clip(name), "element %d is %d, above 2^63-1", i, uint64(v))
+				return nil, invalid.Field(clip(name), "element %d is %d, above 2^63-1", i, uint64(v)) // #nosec G115 -- what it was before
 			}
 		}
 	}

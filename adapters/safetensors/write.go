@@ -141,7 +141,7 @@ func buildHeader(sorted []Out, metadata map[string]string) ([]byte, error) {
 		f.add("header", "%d tensors; at most %d are allowed", len(sorted), maxTensors)
 	}
 	head := b.Bytes()
-	binary.LittleEndian.PutUint64(head, uint64(len(head)-8))
+	binary.LittleEndian.PutUint64(head, uint64(len(head)-8)) // #nosec G115 -- a length
 	return head, f.err()
 }
 

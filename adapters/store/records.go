@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // A record's file holds its bytes and then a line with their digest, so that a flipped
@@ -114,6 +115,25 @@ func (d *Dir) Get(ctx context.Context, key string) ([]byte, error) {
 		return nil, fmt.Errorf("get %s: %w", key, ErrCorrupt)
 	}
 	return data, nil
+}
+
+// Created is when the record key was created, by the store's own clock, or fails with
+// [ErrNotFound]. What copies a store may set it anew.
+func (d *Dir) Created(ctx context.Context, key string) (time.Time, error) {
+	if err := CheckKey(key); err != nil {
+		return time.Time{}, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return time.Time{}, err
+	}
+	st, err := d.root.Stat(key)
+	if missing(err) || err == nil && st.IsDir() {
+		return time.Time{}, fmt.Errorf("time of %s: %w", key, ErrNotFound)
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time of %s: %w", key, err)
+	}
+	return st.ModTime(), nil
 }
 
 // missing reports that a path does not exist, or leads through a record.

@@ -104,6 +104,22 @@ func (s *S3) Get(ctx context.Context, key string) ([]byte, error) {
 	return data, nil
 }
 
+// Created is when the record key was created, by the store's own clock, or fails with
+// [ErrNotFound]. What copies a store sets it anew.
+func (s *S3) Created(ctx context.Context, key string) (time.Time, error) {
+	if err := CheckKey(key); err != nil {
+		return time.Time{}, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return time.Time{}, err
+	}
+	at, err := s.client.Client.StatObject(ctx, s.bucket, s.prefix+key, minio.StatObjectOptions{})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("time of %s: %w", key, s3Error(err))
+	}
+	return at.LastModified, nil
+}
+
 // List returns the keys that begin with prefix, sorted bytewise. It is no snapshot:
 // a record created or deleted meanwhile may be in it or not.
 func (s *S3) List(ctx context.Context, prefix string) ([]string, error) {

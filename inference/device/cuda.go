@@ -20,7 +20,7 @@ func installCUDA(ctx context.Context, opt Options, p patience) (Plugin, error) {
 	}
 	return opt.place(ctx, opt.from.cudaDir(), cudaHome, func(ctx context.Context, stage string) error {
 		home := filepath.Join(stage, filepath.FromSlash(cudaHome))
-		if err := os.MkdirAll(home, 0o755); err != nil {
+		if err := os.MkdirAll(home, 0o755); err != nil { // #nosec G301 -- another user may run what one installs
 			return err
 		}
 		if err := fetchWheel(ctx, opt, opt.from.cuda, p, filepath.Join(home, cudaFile)); err != nil {

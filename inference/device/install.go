@@ -100,7 +100,7 @@ func (o Options) installed(dir, sub string) (Plugin, bool) {
 // of the cache with a plugin in its folder sub. It does nothing if that is there.
 func (o Options) place(ctx context.Context, dir, sub string, build func(ctx context.Context, stage string) error) (Plugin, error) {
 	root := o.pluginDir()
-	if err := os.MkdirAll(root, 0o755); err != nil {
+	if err := os.MkdirAll(root, 0o755); err != nil { // #nosec G301 -- another user may run what one installs
 		return Plugin{}, fmt.Errorf("cache for plugins: %w", err)
 	}
 	lock := flock.New(filepath.Join(root, ".lock"))
@@ -127,7 +127,7 @@ func (o Options) place(ctx context.Context, dir, sub string, build func(ctx cont
 		return Plugin{}, err
 	}
 	// MkdirTemp's folders are the owner's alone; a plugin is no secret.
-	if err := os.Chmod(stage, 0o755); err != nil {
+	if err := os.Chmod(stage, 0o755); err != nil { // #nosec G302 -- another user may run what one installs
 		return Plugin{}, fmt.Errorf("cache for plugins: %w", err)
 	}
 	if err := syncDir(stage); err != nil {
@@ -154,7 +154,7 @@ const stagePrefix = ".stage-"
 
 // syncDir makes the names in a folder durable, where the system can.
 func syncDir(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.Open(dir) // #nosec G304 -- of the installation under way
 	if err != nil {
 		return fmt.Errorf("sync %s: %w", dir, err)
 	}

@@ -64,7 +64,7 @@ func runPip(ctx context.Context, dir string, m *meter, silence time.Duration, ar
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	args = append(args, "--no-input", "--no-cache-dir", "--disable-pip-version-check", "--progress-bar", "off", "--retries", "2")
-	cmd := exec.CommandContext(ctx, pip[0], append(pip[1:], args...)...)
+	cmd := exec.CommandContext(ctx, pip[0], append(pip[1:], args...)...) // #nosec G204 -- pip, found on the path, with arguments of ours
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
@@ -111,7 +111,7 @@ func findPip(ctx context.Context) ([]string, error) {
 			continue
 		}
 		// Python often comes without pip.
-		if exec.CommandContext(ctx, pip[0], append(pip[1:], "--version")...).Run() == nil {
+		if exec.CommandContext(ctx, pip[0], append(pip[1:], "--version")...).Run() == nil { // #nosec G204 -- pip, found on the path, with arguments of ours
 			return pip, nil
 		}
 	}

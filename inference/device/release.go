@@ -103,7 +103,7 @@ func download(ctx context.Context, from, file string, m *meter, silence time.Dur
 		return fmt.Errorf("download %s: %s", from, resp.Status)
 	}
 	m.total = resp.ContentLength
-	out, err := os.Create(file)
+	out, err := os.Create(file) // #nosec G304 -- of the installation under way
 	if err != nil {
 		return fmt.Errorf("download: %w", err)
 	}

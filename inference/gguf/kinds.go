@@ -111,7 +111,7 @@ func q5_1(b []byte, v []float32) {
 func q8_0(b []byte, v []float32) {
 	d := half(b)
 	for i, q := range b[2:34] {
-		v[i] = d * float32(int8(q))
+		v[i] = d * float32(int8(q)) // #nosec G115 -- the bits of a signed number
 	}
 }
 
@@ -155,6 +155,6 @@ func q6_K(b []byte, v []float32) {
 	for i := range 256 {
 		part, j := i/128, i%128 // each half has its own bytes
 		q := low[part*64+j%64]>>(j/64*4)&15 | high[part*32+j%32]>>(j/32*2)&3<<4
-		v[i] = float32(d*float32(int8(by[i/16]))) * float32(int(q)-32)
+		v[i] = float32(d*float32(int8(by[i/16]))) * float32(int(q)-32) // #nosec G115 -- the bits of a signed number
 	}
 }

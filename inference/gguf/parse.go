@@ -33,7 +33,7 @@ func (p *parser) fail(format string, args ...any) {
 
 // has reports whether n items of size bytes each can be in the rest of the header.
 func (p *parser) has(n uint64, size int64) bool {
-	if p.err == nil && n > uint64(p.limit-p.at)/uint64(size) {
+	if p.err == nil && n > uint64(p.limit-p.at)/uint64(size) { // #nosec G115 -- neither is negative
 		p.fail("byte %d: the header ends too soon, or has more than %d bytes", p.at, int64(maxHeader))
 	}
 	return p.err == nil
@@ -51,7 +51,7 @@ func (p *parser) take(n uint64) []byte {
 		p.fail("the file ends at byte %d, within the header", p.at)
 		return nil
 	}
-	p.at += int64(n)
+	p.at += int64(n) // #nosec G115 -- has looked: no more than the header
 	return b
 }
 
@@ -109,7 +109,7 @@ func (p *parser) value(kind uint32) any {
 		p.fail("byte %d: unknown type of value %d", p.at, kind)
 		return nil
 	}
-	b := p.take(uint64(sizes[kind]))
+	b := p.take(uint64(sizes[kind])) // #nosec G115 -- of the table above
 	if b == nil {
 		return nil
 	}
@@ -121,15 +121,15 @@ func (p *parser) number(kind uint32, b []byte) any {
 	case isUint8:
 		return int64(b[0])
 	case isInt8:
-		return int64(int8(b[0]))
+		return int64(int8(b[0])) // #nosec G115 -- the bits of a signed number
 	case isUint16:
 		return int64(binary.LittleEndian.Uint16(b))
 	case isInt16:
-		return int64(int16(binary.LittleEndian.Uint16(b)))
+		return int64(int16(binary.LittleEndian.Uint16(b))) // #nosec G115 -- the bits of a signed number
 	case isUint32:
 		return int64(binary.LittleEndian.Uint32(b))
 	case isInt32:
-		return int64(int32(binary.LittleEndian.Uint32(b)))
+		return int64(int32(binary.LittleEndian.Uint32(b))) // #nosec G115 -- the bits of a signed number
 	case isFloat32:
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
 	case isBool:
@@ -141,7 +141,7 @@ func (p *parser) number(kind uint32, b []byte) any {
 			p.fail("byte %d: the number %d is too large", p.at, n)
 		}
 	}
-	return int64(binary.LittleEndian.Uint64(b))
+	return int64(binary.LittleEndian.Uint64(b)) // #nosec G115 -- the bits of a signed number
 }
 
 // array reads an array; one of booleans becomes one of 0 and 1.
@@ -168,7 +168,7 @@ func (p *parser) array() any {
 	if !p.has(n, size) {
 		return nil
 	}
-	raw := p.take(n * uint64(size))
+	raw := p.take(n * uint64(size)) // #nosec G115 -- has looked: no more than the header
 	if kind == isFloat32 || kind == isFloat64 {
 		return numbers[float64](p, kind, raw, size)
 	}
@@ -201,7 +201,7 @@ func (p *parser) tensor() Tensor {
 		if d > 1<<40 {
 			p.fail("the tensor %.80q has a dimension of %d", t.Name, d)
 		}
-		t.Shape = append(t.Shape, int(d))
+		t.Shape = append(t.Shape, int(d)) // #nosec G115 -- or it has failed
 	}
 	slices.Reverse(t.Shape)
 	id := p.u32()
@@ -210,6 +210,6 @@ func (p *parser) tensor() Tensor {
 	if at > math.MaxInt64/2 {
 		p.fail("the tensor %.80q lies at %d", t.Name, at)
 	}
-	t.at = int64(at)
+	t.at = int64(at) // #nosec G115 -- or it has failed
 	return t
 }

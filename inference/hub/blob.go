@@ -125,7 +125,7 @@ func (c *Client) download(ctx context.Context, b blob, report *reporter) error {
 		return nil
 	}
 	for _, dir := range []string{filepath.Dir(b.path), filepath.Dir(b.lock)} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- as all of the cache; less the umask
 			return err
 		}
 	}

@@ -131,7 +131,7 @@ func (c *Client) fetch(ctx context.Context, r Ref, l listing, want func(string) 
 	if len(wanted) == 0 {
 		return fmt.Errorf("%w: the commit %s has %d files, and none that is wanted", ErrNotFound, l.commit, len(l.files))
 	}
-	if err := os.MkdirAll(snapshotDir(repo, l.commit), 0o755); err != nil {
+	if err := os.MkdirAll(snapshotDir(repo, l.commit), 0o755); err != nil { // #nosec G301 -- as all of the cache; less the umask
 		return err
 	}
 	if err := writeTree(repo, l); err != nil {

@@ -3391,6 +3391,13 @@ type ClientInterface interface {
 	// Corresponds with POST /adapters/{name}/versions/{v}/load (the `LoadAdapter` operationId).
 	LoadAdapter(ctx context.Context, name string, v int64, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetMergedAdapter Download a version merged with its base
+	//
+	// Gives out the base with the adapter folded into its weights, as a tar file of a Hugging Face folder: config.json with the adapter's labels, the tokenizer's files, model.safetensors in float32, a model card. transformers gives the same logits for it without PEFT, and it can be served as a base here. It is made while it is sent. Adapters with LoRA on an embedding, or on an output layer tied to one, are refused.
+	//
+	// Corresponds with GET /adapters/{name}/versions/{v}/merged (the `GetMergedAdapter` operationId).
+	GetMergedAdapter(ctx context.Context, name string, v int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetAdapterPassport Passport of a version
 	//
 	// Tells what a version was made from: the fingerprint of its base (configuration and weights, tokenizer), labels, prompt template, the digests of the rows it was taught with and measured on, hyperparameters, metrics, the job and the files. A version whose fingerprint is not the loaded base's is refused with 422. The same as a model card of the hub's form: the file README.md of the version.
@@ -3692,6 +3699,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /tune/jobs (the `ListJobs` operationId).
 	ListJobs(ctx context.Context, params *ListJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteJob Delete a job
+	//
+	// Deletes a job that is over, with its events and checkpoints. What it trained stays, and an idempotency key that it had is not good for another. 409 when the job is not over: cancel it first.
+	//
+	// Corresponds with DELETE /tune/jobs/{id} (the `DeleteJob` operationId).
+	DeleteJob(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetJob Show a job
 	//
@@ -4080,6 +4094,23 @@ func (c *Client) GetAdapterFile(ctx context.Context, name string, v int64, file 
 // Corresponds with POST /adapters/{name}/versions/{v}/load (the `LoadAdapter` operationId).
 func (c *Client) LoadAdapter(ctx context.Context, name string, v int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewLoadAdapterRequest(c.Server, name, v)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetMergedAdapter Download a version merged with its base
+//
+// Gives out the base with the adapter folded into its weights, as a tar file of a Hugging Face folder: config.json with the adapter's labels, the tokenizer's files, model.safetensors in float32, a model card. transformers gives the same logits for it without PEFT, and it can be served as a base here. It is made while it is sent. Adapters with LoRA on an embedding, or on an output layer tied to one, are refused.
+//
+// Corresponds with GET /adapters/{name}/versions/{v}/merged (the `GetMergedAdapter` operationId).
+func (c *Client) GetMergedAdapter(ctx context.Context, name string, v int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetMergedAdapterRequest(c.Server, name, v)
 	if err != nil {
 		return nil, err
 	}
@@ -4742,6 +4773,23 @@ func (c *Client) TuneInstruction(ctx context.Context, params *TuneInstructionPar
 // Corresponds with GET /tune/jobs (the `ListJobs` operationId).
 func (c *Client) ListJobs(ctx context.Context, params *ListJobsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListJobsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteJob Delete a job
+//
+// Deletes a job that is over, with its events and checkpoints. What it trained stays, and an idempotency key that it had is not good for another. 409 when the job is not over: cancel it first.
+//
+// Corresponds with DELETE /tune/jobs/{id} (the `DeleteJob` operationId).
+func (c *Client) DeleteJob(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteJobRequest(c.Server, id)
 	if err != nil {
 		return nil, err
 	}
@@ -5493,6 +5541,47 @@ func NewLoadAdapterRequest(server string, name string, v int64) (*http.Request, 
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetMergedAdapterRequest constructs an http.Request for the GetMergedAdapter method
+func NewGetMergedAdapterRequest(server string, name string, v int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "v", v, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/adapters/%s/versions/%s/merged", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -6888,6 +6977,40 @@ func NewListJobsRequest(server string, params *ListJobsParams) (*http.Request, e
 	return req, nil
 }
 
+// NewDeleteJobRequest constructs an http.Request for the DeleteJob method
+func NewDeleteJobRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/tune/jobs/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetJobRequest constructs an http.Request for the GetJob method
 func NewGetJobRequest(server string, id string, params *GetJobParams) (*http.Request, error) {
 	var err error
@@ -7522,6 +7645,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /adapters/{name}/versions/{v}/load (the `LoadAdapter` operationId).
 	LoadAdapterWithResponse(ctx context.Context, name string, v int64, reqEditors ...RequestEditorFn) (*LoadAdapterResponse, error)
 
+	// GetMergedAdapterWithResponse Download a version merged with its base
+	//
+	// Gives out the base with the adapter folded into its weights, as a tar file of a Hugging Face folder: config.json with the adapter's labels, the tokenizer's files, model.safetensors in float32, a model card. transformers gives the same logits for it without PEFT, and it can be served as a base here. It is made while it is sent. Adapters with LoRA on an embedding, or on an output layer tied to one, are refused.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /adapters/{name}/versions/{v}/merged (the `GetMergedAdapter` operationId).
+	GetMergedAdapterWithResponse(ctx context.Context, name string, v int64, reqEditors ...RequestEditorFn) (*GetMergedAdapterResponse, error)
+
 	// GetAdapterPassportWithResponse Passport of a version
 	//
 	// Tells what a version was made from: the fingerprint of its base (configuration and weights, tokenizer), labels, prompt template, the digests of the rows it was taught with and measured on, hyperparameters, metrics, the job and the files. A version whose fingerprint is not the loaded base's is refused with 422. The same as a model card of the hub's form: the file README.md of the version.
@@ -7865,6 +7997,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /tune/jobs (the `ListJobs` operationId).
 	ListJobsWithResponse(ctx context.Context, params *ListJobsParams, reqEditors ...RequestEditorFn) (*ListJobsResponse, error)
+
+	// DeleteJobWithResponse Delete a job
+	//
+	// Deletes a job that is over, with its events and checkpoints. What it trained stays, and an idempotency key that it had is not good for another. 409 when the job is not over: cancel it first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /tune/jobs/{id} (the `DeleteJob` operationId).
+	DeleteJobWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DeleteJobResponse, error)
 
 	// GetJobWithResponse Show a job
 	//
@@ -8816,6 +8957,61 @@ func (r LoadAdapterResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r LoadAdapterResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetMergedAdapterResponse200Headers the declared response headers of an HTTP 200 response for GetMergedAdapter
+type GetMergedAdapterResponse200Headers struct {
+	XRequestId *string
+}
+
+// GetMergedAdapterResponseDefaultHeaders the declared response headers of an HTTP default response for GetMergedAdapter
+type GetMergedAdapterResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type GetMergedAdapterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetMergedAdapterResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetMergedAdapterResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetMergedAdapterResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetMergedAdapterResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetMergedAdapterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetMergedAdapterResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetMergedAdapterResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -10598,6 +10794,61 @@ func (r ListJobsResponse) ContentType() string {
 	return ""
 }
 
+// DeleteJobResponse204Headers the declared response headers of an HTTP 204 response for DeleteJob
+type DeleteJobResponse204Headers struct {
+	XRequestId *string
+}
+
+// DeleteJobResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteJob
+type DeleteJobResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type DeleteJobResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteJobResponse204Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteJobResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteJobResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteJobResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteJobResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteJobResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteJobResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetJobResponse200Headers the declared response headers of an HTTP 200 response for GetJob
 type GetJobResponse200Headers struct {
 	XRequestId *string
@@ -11448,6 +11699,21 @@ func (c *ClientWithResponses) LoadAdapterWithResponse(ctx context.Context, name 
 	return ParseLoadAdapterResponse(rsp)
 }
 
+// GetMergedAdapterWithResponse Download a version merged with its base
+//
+// Gives out the base with the adapter folded into its weights, as a tar file of a Hugging Face folder: config.json with the adapter's labels, the tokenizer's files, model.safetensors in float32, a model card. transformers gives the same logits for it without PEFT, and it can be served as a base here. It is made while it is sent. Adapters with LoRA on an embedding, or on an output layer tied to one, are refused.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /adapters/{name}/versions/{v}/merged (the `GetMergedAdapter` operationId).
+func (c *ClientWithResponses) GetMergedAdapterWithResponse(ctx context.Context, name string, v int64, reqEditors ...RequestEditorFn) (*GetMergedAdapterResponse, error) {
+	rsp, err := c.GetMergedAdapter(ctx, name, v, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetMergedAdapterResponse(rsp)
+}
+
 // GetAdapterPassportWithResponse Passport of a version
 //
 // Tells what a version was made from: the fingerprint of its base (configuration and weights, tokenizer), labels, prompt template, the digests of the rows it was taught with and measured on, hyperparameters, metrics, the job and the files. A version whose fingerprint is not the loaded base's is refused with 422. The same as a model card of the hub's form: the file README.md of the version.
@@ -12006,6 +12272,21 @@ func (c *ClientWithResponses) ListJobsWithResponse(ctx context.Context, params *
 		return nil, err
 	}
 	return ParseListJobsResponse(rsp)
+}
+
+// DeleteJobWithResponse Delete a job
+//
+// Deletes a job that is over, with its events and checkpoints. What it trained stays, and an idempotency key that it had is not good for another. 409 when the job is not over: cancel it first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /tune/jobs/{id} (the `DeleteJob` operationId).
+func (c *ClientWithResponses) DeleteJobWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DeleteJobResponse, error) {
+	rsp, err := c.DeleteJob(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteJobResponse(rsp)
 }
 
 // GetJobWithResponse Show a job
@@ -12977,6 +13258,55 @@ func ParseLoadAdapterResponse(rsp *http.Response) (*LoadAdapterResponse, error) 
 		response.Headers200 = &headers
 	case true:
 		var headers LoadAdapterResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetMergedAdapterResponse parses an HTTP response from a GetMergedAdapterWithResponse call
+func ParseGetMergedAdapterResponse(rsp *http.Response) (*GetMergedAdapterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetMergedAdapterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetMergedAdapterResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetMergedAdapterResponseDefaultHeaders
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -14651,6 +14981,58 @@ func ParseListJobsResponse(rsp *http.Response) (*ListJobsResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers ListJobsResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteJobResponse parses an HTTP response from a DeleteJobWithResponse call
+func ParseDeleteJobResponse(rsp *http.Response) (*DeleteJobResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteJobResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteJobResponse204Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers204 = &headers
+	case true:
+		var headers DeleteJobResponseDefaultHeaders
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -21,7 +21,7 @@ func (a *app) jobs() *cobra.Command {
 	jobs := &cobra.Command{Use: "jobs", Short: "List, follow and steer tuning jobs",
 		Example: "  service jobs list --status running\n  service jobs wait job_k3x9\n  service jobs pause job_k3x9"}
 	jobs.AddCommand(a.listJobs(), a.getJob(), a.waitJob(), a.jobEvents(),
-		a.steer("cancel", "End jobs for good"), a.steer("pause", "Take jobs off their workers after a checkpoint"), a.steer("resume", "Let paused jobs go on"), a.queue())
+		a.steer("cancel", "End jobs for good"), a.steer("pause", "Take jobs off their workers after a checkpoint"), a.steer("resume", "Let paused jobs go on"), a.deleteJobs(), a.queue())
 	return jobs
 }
 
@@ -166,6 +166,15 @@ func (a *app) steer(what, short string) *cobra.Command {
 			}
 		}
 		return errors.Join(errs...)
+	})
+	return cmd
+}
+
+func (a *app) deleteJobs() *cobra.Command {
+	cmd := &cobra.Command{Use: "delete ID…", Aliases: []string{"rm"}, Short: "Delete jobs that are over; what they trained stays", Args: cobra.MinimumNArgs(1),
+		Example: "  service jobs delete job_k3x9", ValidArgsFunction: a.suggest(jobIDs)}
+	cmd.RunE = a.run(func(ctx context.Context, c *client, _ io.Writer, ids []string) error {
+		return c.deleteEach(ctx, ids, func(id string) string { return path("tune", "jobs", id) })
 	})
 	return cmd
 }

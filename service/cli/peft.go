@@ -71,7 +71,7 @@ func folder(dir string, fields map[string]string, b *bar) (form request, done fu
 		b.done()
 	}
 	for _, name := range peft {
-		f, err := os.Open(filepath.Join(dir, name))
+		f, err := os.Open(filepath.Join(dir, name)) // #nosec G304 -- the file that the user names
 		if err != nil {
 			return request{}, shut, err
 		}
@@ -123,7 +123,7 @@ func (a *app) downloadAdapter() *cobra.Command {
 		if dir == "" {
 			dir = filepath.Base(v.Name)
 		}
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil { // #nosec G301 -- as mkdir makes it; less the umask
 			return err
 		}
 		b := newBar(cmd.ErrOrStderr())

@@ -19,6 +19,7 @@ import (
 	"lorikeet/adapters"
 	"lorikeet/adapters/store"
 	"lorikeet/tuning"
+	"lorikeet/tuning/queue"
 	"lorikeet/tuning/queue/queuetest"
 )
 
@@ -73,6 +74,13 @@ func (r *runner) check(ctx context.Context) report {
 	for i, j := range r.jobs {
 		got, err := r.await(ctx, j.id, limit)
 		switch {
+		case errors.Is(err, tuning.ErrNotFound) && j.goes():
+			rep.Finished++
+			rep.Statuses["deleted"]++
+			continue
+		case err == nil && j.deleted:
+			r.violation("job %s is there, its user was told that it is deleted", j.id)
+			continue
 		case errors.Is(err, tuning.ErrNotFound):
 			rep.Lost++
 			r.violation("job %s is lost", j.id)
@@ -96,6 +104,7 @@ func (r *runner) check(ctx context.Context) report {
 	}
 	rep.Doubled = r.versions(ctx, dir)
 	r.empty(ctx)
+	r.clear(ctx, dir)
 	rep.Damaged = r.logged("checkpoint is damaged")
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -223,13 +232,16 @@ func (r *runner) versions(ctx context.Context, dir *store.Dir) (doubled int) {
 			}
 		}
 	}
-	for _, job := range slices.Sorted(maps.Keys(of)) {
-		if of[job] > 1 {
+	for _, id := range slices.Sorted(maps.Keys(of)) {
+		if of[id] > 1 {
 			doubled++
-			r.violation("job %s registered %d versions", job, of[job])
+			r.violation("job %s registered %d versions", id, of[id])
 		}
-		if got, err := r.api.queue.Get(ctx, job); err != nil || got.Status != tuning.Succeeded {
-			r.violation("job %s registered a version and is %s, %v", job, got.Status, err)
+		if slices.ContainsFunc(r.jobs, func(j *job) bool { return j.id == id && j.goes() }) {
+			continue
+		}
+		if got, err := r.api.queue.Get(ctx, id); err != nil || got.Status != tuning.Succeeded {
+			r.violation("job %s registered a version and is %s, %v", id, got.Status, err)
 		}
 	}
 	return doubled
@@ -251,6 +263,39 @@ func (r *runner) empty(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// clear deletes what is left, unless something is wrong with it, and checks that nothing
+// stays but what was trained, and the knowledge which keys are used.
+func (r *runner) clear(ctx context.Context, dir *store.Dir) {
+	r.mu.Lock()
+	wrong := len(r.violations) > 0
+	r.mu.Unlock()
+	if wrong || ctx.Err() != nil {
+		return
+	}
+	for _, j := range r.jobs {
+		if err := r.api.queue.Delete(ctx, j.id); err != nil && !errors.Is(err, tuning.ErrNotFound) {
+			r.violation("job %s cannot be deleted: %v", j.id, err)
+		}
+		if _, _, err := r.api.queue.Submit(ctx, r.spec(j.order), queue.Inputs{}); !errors.Is(err, tuning.ErrConflict) {
+			r.violation("the key of the deleted job %s is taken again: %v", j.id, err)
+		}
+		j.deleting = true
+	}
+	for limit := time.Now().Add(10 * r.c.lease); ; sleep(ctx, 50*time.Millisecond) {
+		// Workers may have written that had not heard yet that their job is gone.
+		_, err := r.api.queue.Collect(ctx, func(string) bool { return true }, -time.Hour)
+		left, lerr := dir.Children(ctx, "jobs/")
+		if err = errors.Join(err, lerr); err == nil && len(left) == 0 || ctx.Err() != nil {
+			break
+		}
+		if time.Now().After(limit) {
+			r.violation("of deleted jobs are left: %q, %v", left, err)
+			break
+		}
+	}
+	r.versions(ctx, dir)
 }
 
 // logged counts lines of the workers' logs.

@@ -163,6 +163,9 @@ func (r *runner) aim(a act) (victim locker, do func(context.Context) error) {
 
 // ask does what a user does to a job, or harms one.
 func (r *runner) ask(ctx context.Context, a act) error {
+	if a.what == "delete" {
+		return r.delete(ctx, a.who)
+	}
 	j := r.pick(a.who)
 	if j == nil {
 		return errNoVictim
@@ -190,13 +193,16 @@ func (r *runner) ask(ctx context.Context, a act) error {
 
 // excused are answers that may be given to a request.
 func excused(err error) bool {
-	return errors.Is(err, tuning.ErrOver) || errors.Is(err, tuning.ErrState) || unstored(err)
+	return errors.Is(err, tuning.ErrOver) || errors.Is(err, tuning.ErrState) || errors.Is(err, tuning.ErrNotFound) || unstored(err)
 }
 
 // flip harms the newest checkpoint of a job that has an older one too, and kills its
 // worker, so that the next must notice.
 func (r *runner) flip(ctx context.Context, j *job) error {
 	list, err := r.api.queue.Checkpoints(ctx, j.id)
+	if errors.Is(err, tuning.ErrNotFound) && j.goes() {
+		return errNoVictim
+	}
 	if err != nil {
 		return err
 	}

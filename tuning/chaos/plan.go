@@ -55,6 +55,7 @@ var share = []struct {
 	{"flip", 4, 0},         // a bit of a running job's newest checkpoint, then SIGKILL of its worker
 	{"cancel", 4, 0},       // twice at once
 	{"pause", 5, 1},        // then resume
+	{"delete", 3, 0},       // of a job that is over
 }
 
 // clocks are what wrong clocks there are: hours ahead or behind, as machines without a

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -77,6 +78,8 @@ type job struct {
 	mu        sync.Mutex
 	cancelled bool // the user was told so
 	over      bool // the user was told that it is too late to cancel
+	deleted   bool // the user was told so
+	deleting  bool // or was told nothing: it may be
 }
 
 // run plays a plan and checks what came of it.
@@ -154,6 +157,7 @@ func (r *runner) open(ctx context.Context) (stop func(), err error) {
 	below, done := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() { _ = r.api.queue.Run(below) })
+	running.Go(func() { collect(below, r.api.queue, r.c.lease, slog.New(slog.NewTextHandler(logs, nil))) })
 	undo = append(undo, func() { done(); running.Wait() })
 
 	for n := 1; n <= r.c.workers; n++ {
@@ -192,10 +196,15 @@ func unstored(err error) bool {
 	return errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrUnavailable)
 }
 
+// spec is what a user asks for.
+func (r *runner) spec(o order) tuning.Spec {
+	return tuning.Spec{Kind: tuning.LoRA, Model: "base", Name: fmt.Sprintf("name%d", o.n%7), Class: o.class, Tenant: o.tenant, Priority: o.priority,
+		IdempotencyKey: fmt.Sprintf("key-%d", o.n), Metadata: map[string]any{"steps": o.steps, "poison": o.poison}}
+}
+
 // submit sends a job until it is accepted, as a client does that is told 503 or 507.
 func (r *runner) submit(ctx context.Context, o order) {
-	spec := tuning.Spec{Kind: tuning.LoRA, Model: "base", Name: fmt.Sprintf("name%d", o.n%7), Class: o.class, Tenant: o.tenant, Priority: o.priority,
-		IdempotencyKey: fmt.Sprintf("key-%d", o.n), Metadata: map[string]any{"steps": o.steps, "poison": o.poison}}
+	spec := r.spec(o)
 	unknown := false // an answer was lost
 	for ctx.Err() == nil {
 		j, replayed, err := r.api.queue.Submit(ctx, spec, queue.Inputs{})
@@ -244,6 +253,7 @@ func (r *runner) cancel(ctx context.Context, j *job) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	switch {
+	case errors.Is(err, tuning.ErrNotFound) && j.deleting:
 	case err == nil && got.Status != tuning.Cancelled:
 		r.violation("the cancel of %s is answered with %s", j.id, got.Status)
 	case err == nil:
@@ -255,11 +265,44 @@ func (r *runner) cancel(ctx context.Context, j *job) {
 	}
 }
 
+// delete removes a job that is over, if there is one.
+func (r *runner) delete(ctx context.Context, who int) error {
+	r.mu.Lock()
+	jobs := slices.Clone(r.jobs)
+	r.mu.Unlock()
+	for i := range jobs {
+		j := jobs[(who+i)%len(jobs)]
+		if got, err := r.api.queue.Get(ctx, j.id); err != nil || !got.Status.Over() {
+			continue
+		}
+		r.note("delete %s", j.id)
+		j.mu.Lock()
+		j.deleting = true
+		j.mu.Unlock()
+		err := r.api.queue.Delete(ctx, j.id)
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.deleted = err == nil
+		if unstored(err) {
+			return nil
+		}
+		return err
+	}
+	return errNoVictim
+}
+
+// goes reports that the job may be deleted.
+func (j *job) goes() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.deleting
+}
+
 // resume insists until it is heard.
 func (r *runner) resume(ctx context.Context, j *job) {
 	for {
 		_, err := r.api.queue.Resume(ctx, j.id)
-		if err == nil || errors.Is(err, tuning.ErrOver) || errors.Is(err, tuning.ErrState) {
+		if err == nil || errors.Is(err, tuning.ErrOver) || errors.Is(err, tuning.ErrState) || errors.Is(err, tuning.ErrNotFound) && j.goes() {
 			return
 		}
 		if !unstored(err) {

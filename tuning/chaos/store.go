@@ -52,6 +52,14 @@ func (s *faultyStore) Create(ctx context.Context, key string, data []byte) error
 	return s.after()
 }
 
+// Delete implements the store of the queue.
+func (s *faultyStore) Delete(ctx context.Context, key string) error {
+	if err := s.Dir.Delete(ctx, key); err != nil {
+		return err
+	}
+	return s.after()
+}
+
 // PutBlob implements the stores of queue and registry.
 func (s *faultyStore) PutBlob(ctx context.Context, r io.Reader) (string, int64, error) {
 	if err := s.before(); err != nil {

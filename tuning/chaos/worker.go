@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -97,14 +98,12 @@ func workerProcess(text string) int {
 		return fail(err)
 	}
 	below, done := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = q.Run(below)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { _ = q.Run(below) })
+	running.Go(func() { collect(below, q, w.Lease, log) })
 	err = worker.Run(ctx)
 	done()
-	<-ended
+	running.Wait()
 	if serr := shut(); err == nil {
 		err = serr
 	}
@@ -127,13 +126,28 @@ func open(ctx context.Context, w setup, log *slog.Logger) (q *queue.Queue, shut 
 	}
 	q, err = queue.Open(ctx, queue.Options{
 		Store: faulty, Redis: rdb, Log: log, Lease: w.Lease, Poll: w.Lease / 20, Every: w.Lease / 2, RetryDelay: w.Lease / 10,
-		MaxJobs: 1 << 20, Attempts: patience,
+		MaxJobs: 1 << 20, Attempts: patience, Keep: keepJobs,
 		Register: func(ctx context.Context, f queue.Finished) (tuning.Result, error) { return register(ctx, faulty, f) },
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	return q, func() error { return errors.Join(q.Close(), rdb.Close(), dir.Close()) }, nil
+}
+
+// keepJobs is more than a run takes: a job that is deleted for its age was so old by a
+// wrong clock only.
+const keepJobs = time.Hour
+
+// collect does what the service does every hour, in every process and all the time.
+func collect(ctx context.Context, q *queue.Queue, every time.Duration, log *slog.Logger) {
+	for ctx.Err() == nil {
+		c, err := q.Collect(ctx, func(string) bool { return true }, 24*time.Hour)
+		if c.Jobs != 0 || err != nil && ctx.Err() == nil {
+			log.Warn("collected", "jobs", c.Jobs, "error", err)
+		}
+		sleep(ctx, every)
+	}
 }
 
 // patience is how many attempts without a checkpoint fail a job. More than the three of

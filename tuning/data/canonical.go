@@ -60,7 +60,7 @@ func All(r io.Reader) iter.Seq2[Row, error] {
 
 // Read reads a whole canonical file.
 func Read(path string) ([]Row, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) // #nosec G304 -- the attempt's own folder
 	if err != nil {
 		return nil, fmt.Errorf("read dataset: %w", err)
 	}

@@ -93,7 +93,7 @@ func window[T any](c Choice, next func() (T, error)) func() (T, error) {
 }
 
 func draw[T any](c Choice, next func() (T, error)) ([]keyed[T], error) {
-	random := rand.NewPCG(uint64(c.Seed), 0x73616d706c65)
+	random := rand.NewPCG(uint64(c.Seed), 0x73616d706c65) // #nosec G115 -- any 64 bits will do
 	var best lowest[T]
 	for i := 0; ; i++ {
 		v, err := next()

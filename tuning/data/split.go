@@ -31,7 +31,7 @@ func Split(rows []Row, share float64, seed int64) (train, held []Row) {
 		}
 		groups[g] = append(groups[g], i)
 	}
-	random := rand.NewPCG(uint64(seed), 0x6c6f72696b656574)
+	random := rand.NewPCG(uint64(seed), 0x6c6f72696b656574) // #nosec G115 -- any 64 bits will do
 	out := make([]bool, len(rows))
 	var due, taken float64 // rows that should be and are held back, over all labels so far
 	for _, label := range labels {
@@ -75,7 +75,7 @@ func Split(rows []Row, share float64, seed int64) (train, held []Row) {
 // output is specified; what rand.Shuffle does with it is not.
 func shuffle(x []int, random *rand.PCG) {
 	for i := len(x) - 1; i > 0; i-- {
-		j := int(random.Uint64() % uint64(i+1))
+		j := int(random.Uint64() % uint64(i+1)) // #nosec G115 -- at most i
 		x[i], x[j] = x[j], x[i]
 	}
 }

@@ -59,10 +59,10 @@ func (t *thrift) zigzag() (int64, error) {
 }
 
 func (t *thrift) skip(n uint64) error {
-	if n > uint64(len(t.b)-t.at) {
+	if n > uint64(len(t.b)-t.at) { // #nosec G115 -- no more than there are
 		return errThrift
 	}
-	t.at += int(n)
+	t.at += int(n) // #nosec G115 -- no more than there are
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (t *thrift) list(depth int) (any, error) {
 		}
 	}
 	// No element is shorter than a byte.
-	if t.elements += int(min(n, maxElements+1)); n > uint64(len(t.b)-t.at) || t.elements > maxElements {
+	if t.elements += int(min(n, maxElements+1)); n > uint64(len(t.b)-t.at) || t.elements > maxElements { // #nosec G115 -- a length, and min bounds the other
 		return nil, errThrift
 	}
 	list := make([]any, 0, n)

@@ -132,6 +132,10 @@ func (a *attempt) train() (outcome tuning.Outcome, err error) {
 // fence fails, and ends the attempt, when its work is worth nothing any more.
 func (a *attempt) fence(ctx context.Context) error {
 	s, err := a.q.load(ctx, a.s.id)
+	if errors.Is(err, tuning.ErrNotFound) { // decided, and deleted since
+		a.cancel(errDecided)
+		return errDecided
+	}
 	if err != nil {
 		return err
 	}

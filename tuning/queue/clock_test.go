@@ -149,7 +149,9 @@ func TestAStepOfRedisClockLosesNoJob(t *testing.T) {
 }
 
 // The age of a blob is told by the store's own clock: a process whose clock is days ahead
-// would otherwise delete what another is about to refer to.
+// would otherwise delete what another is about to refer to. So is that of a job, by the
+// younger of what the store says and what is written: whose clock wrote that may have been
+// wrong too.
 func TestAProcessWithAWrongClockCollectsNothingYoung(t *testing.T) {
 	t.Parallel()
 	needClocks(t)
@@ -158,6 +160,14 @@ func TestAProcessWithAWrongClockCollectsNothingYoung(t *testing.T) {
 	must(t, err)
 	defer d.Close()
 	digest, _, err := d.PutBlob(t.Context(), strings.NewReader("rows of a job that is about to be submitted"))
+	must(t, err)
+	q, err := Open(t.Context(), Options{Store: d})
+	must(t, err)
+	j, _, err := q.Submit(t.Context(), tuning.Spec{Kind: tuning.LoRA, Name: "imdb"}, Inputs{})
+	must(t, err)
+	_, err = q.Cancel(t.Context(), j.ID)
+	must(t, errors.Join(err, q.Close()))
+	_, err = queuetest.Ended(t.Context(), d, 1, 100*time.Hour)
 	must(t, err)
 	for _, ahead := range []time.Duration{0, 100 * time.Hour, -100 * time.Hour} {
 		out, err := command(t, duty{Dir: dir, Collect: true, Clock: &queuetest.Clock{Ahead: ahead}}).CombinedOutput()

@@ -16,19 +16,26 @@ import (
 type Collected struct {
 	Blobs int
 	Bytes int64
+	Jobs  int
 }
 
 // Collect deletes blobs that nothing refers to and that were last put longer than
 // grace ago. Jobs refer to their inputs and checkpoints until they are over, to what
 // they trained until it is registered, and to their history; keep says whether
 // anything else (a dataset, an adapter) refers to a digest. Grace must be longer
-// than it takes from putting a blob to writing the record that names it: a day.
+// than it takes from putting a blob to writing the record that names it: a day. Then it
+// deletes the jobs that have been over for [Options].Keep; their history goes the next
+// time.
 func (q *Queue) Collect(ctx context.Context, keep func(digest string) bool, grace time.Duration) (Collected, error) {
 	var c Collected
 	if err := q.forgetSendings(ctx); err != nil {
 		return c, fmt.Errorf("collect: %w", err)
 	}
-	used, err := q.referenced(ctx)
+	ids, err := q.known(ctx)
+	if err != nil {
+		return c, fmt.Errorf("collect: %w", err)
+	}
+	used, err := q.referenced(ctx, ids)
 	if err != nil {
 		return c, fmt.Errorf("collect: %w", err)
 	}
@@ -56,6 +63,13 @@ func (q *Queue) Collect(ctx context.Context, keep func(digest string) bool, grac
 		}
 		c.Blobs++
 		c.Bytes += b.Size
+	}
+	// Last, since it may need room.
+	if c.Jobs, err = q.deleteOld(ctx, now); err == nil {
+		err = q.sweepAll(ctx, now, grace)
+	}
+	if err != nil {
+		return c, fmt.Errorf("delete old jobs: %w", err)
 	}
 	return c, nil
 }
@@ -91,14 +105,11 @@ func (q *Queue) storeTime(ctx context.Context) (time.Time, error) {
 
 // referenced are the digests that jobs refer to. A job that cannot be read stops
 // everything: what it refers to is not known.
-func (q *Queue) referenced(ctx context.Context) (map[string]bool, error) {
+func (q *Queue) referenced(ctx context.Context, ids []string) (map[string]bool, error) {
 	used := map[string]bool{}
-	ids, err := q.store.Children(ctx, jobsFolder)
-	if err != nil {
-		return nil, err
-	}
 	for _, id := range ids {
-		if !validID(id) {
+		if e, ok := q.index.get(id); ok && e.status != "" {
+			used[e.history] = true
 			continue
 		}
 		s, err := q.load(ctx, id)
@@ -112,6 +123,7 @@ func (q *Queue) referenced(ctx context.Context) (map[string]bool, error) {
 			used[s.final.History] = true
 		}
 		if s.status().Over() {
+			q.noteOver(s)
 			continue
 		}
 		used[s.spec.Inputs.Train], used[s.spec.Inputs.Validation] = true, true

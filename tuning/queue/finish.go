@@ -62,7 +62,7 @@ func (q *Queue) decide(ctx context.Context, s *state, f finalRecord) (won bool, 
 
 // ended tells Redis that a job is over.
 func (q *Queue) ended(ctx context.Context, s *state) {
-	q.noteOver(s.job())
+	q.noteOver(s)
 	if err := q.redis.hint(ctx, func(ctx context.Context) error { return q.redis.dequeue(ctx, s.spec, true) }); err != nil {
 		q.kick()
 	}

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"lorikeet/tuning"
@@ -44,6 +45,9 @@ func (f *follower) run(ctx context.Context) {
 	whole := true
 	for {
 		events, err := f.read(ctx, whole)
+		if errors.Is(err, tuning.ErrNotFound) {
+			return // it was over, and is deleted
+		}
 		if err != nil {
 			f.q.log.Warn("events cannot be read", "job", f.id, "error", err)
 		}

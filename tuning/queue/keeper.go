@@ -2,7 +2,10 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"lorikeet/tuning"
 )
 
 // keeper holds an attempt's lease, in a goroutine of its own: a trainer that is silent
@@ -30,7 +33,11 @@ func newKeeper(a *attempt) *keeper {
 				return
 			}
 			s, err := a.q.load(ctx, a.s.id)
-			if err == nil && !a.settled.Load() {
+			switch {
+			case a.settled.Load():
+			case errors.Is(err, tuning.ErrNotFound): // decided, and deleted since
+				a.cancel(errDecided)
+			case err == nil:
 				err = a.judge(ctx, s)
 			}
 			if err != nil && a.ctx.Err() == nil && ctx.Err() == nil {

@@ -1,104 +1,33 @@
 package queue
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
 	"lorikeet/tuning"
 )
 
-// index remembers what never changes about the jobs that this process has seen: when
-// each was made, and how those that are over ended. The ids themselves are listed
-// anew each time.
-type index struct {
-	mu   sync.Mutex
-	jobs map[string]*entry
-}
-
-type entry struct {
-	id      string
-	tenant  string
-	kind    tuning.Kind
-	created time.Time
-	status  tuning.Status // empty until the job is over
-}
-
-func (x *index) add(r specRecord) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.jobs[r.ID] == nil {
-		x.jobs[r.ID] = &entry{id: r.ID, tenant: r.Spec.Tenant, kind: r.Spec.Kind, created: r.CreatedAt}
-	}
-}
-
-// over notes that a job is over, and reports whether this is news here.
-func (x *index) over(id string, status tuning.Status) (news bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	e := x.jobs[id]
-	if e == nil || !status.Over() {
-		return false
-	}
-	news = e.status == ""
-	e.status = status
-	return news
-}
-
-// noteOver takes note of a job that is over.
-func (q *Queue) noteOver(j tuning.Job) {
-	if q.index.over(j.ID, j.Status) && q.o.Over != nil {
-		q.o.Over(j)
-	}
-}
-
-func (x *index) get(id string) (entry, bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if e := x.jobs[id]; e != nil {
-		return *e, true
-	}
-	return entry{}, false
-}
-
-func (x *index) unfinished() (n int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for _, e := range x.jobs {
-		if e.status == "" {
-			n++
-		}
-	}
-	return n
-}
-
-// newest returns all jobs, newest first.
-func (x *index) newest() []entry {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	all := make([]entry, 0, len(x.jobs))
-	for _, e := range x.jobs {
-		all = append(all, *e)
-	}
-	slices.SortFunc(all, func(a, b entry) int {
-		return cmp.Or(b.created.Compare(a.created), cmp.Compare(b.id, a.id))
-	})
-	return all
-}
-
-// known lists the ids of all jobs and makes the index hold each.
+// known lists the ids of all jobs and makes the index hold each, and no other.
 func (q *Queue) known(ctx context.Context) ([]string, error) {
+	before := q.index.ids() // what is submitted from now on may not be listed yet
 	names, err := q.store.Children(ctx, jobsFolder)
 	if err != nil {
 		return nil, err
 	}
 	names = slices.DeleteFunc(names, func(id string) bool { return !validID(id) })
+	there := make(map[string]bool, len(names))
+	for _, id := range names {
+		there[id] = true
+	}
+	q.index.drop(slices.DeleteFunc(before, func(id string) bool { return there[id] })...)
+	if err := q.readCopy(ctx, there); err != nil {
+		return nil, err
+	}
 	var unseen []string
 	for _, id := range names {
 		if _, ok := q.index.get(id); !ok {
@@ -112,7 +41,7 @@ func (q *Queue) known(ctx context.Context) ([]string, error) {
 			q.index.add(r)
 		case errors.Is(err, store.ErrCorrupt):
 			q.log.Error("job is left out", "job", id, "error", err)
-		case !errors.Is(err, store.ErrNotFound): // about to be written
+		case !errors.Is(err, store.ErrNotFound): // it is being deleted
 			return err
 		}
 		return nil
@@ -128,6 +57,11 @@ type Filter struct {
 	After  string        // id of the last job of the page before; empty: the newest
 }
 
+// fits reports that a job may be in the listing: what is not over has to be looked at.
+func (f Filter) fits(e *entry) bool {
+	return (f.Tenant == nil || e.tenant == *f.Tenant) && (f.Status == "" || e.status == "" || e.status == f.Status)
+}
+
 // List returns a page of jobs, newest first, and whether there are more.
 func (q *Queue) List(ctx context.Context, f Filter) (jobs []tuning.Job, more bool, err error) {
 	or(&f.Limit, 20)
@@ -135,48 +69,57 @@ func (q *Queue) List(ctx context.Context, f Filter) (jobs []tuning.Job, more boo
 	if _, err := q.known(ctx); err != nil {
 		return nil, false, fmt.Errorf("list jobs: %w", err)
 	}
-	all := q.index.newest()
-	if f.Tenant != nil {
-		all = slices.DeleteFunc(all, func(e entry) bool { return e.tenant != *f.Tenant })
-	}
+	var after *entry
 	if f.After != "" {
-		i := slices.IndexFunc(all, func(e entry) bool { return e.id == f.After })
-		if i < 0 {
+		e, ok := q.index.get(f.After)
+		if !ok || f.Tenant != nil && e.tenant != *f.Tenant {
 			return nil, false, invalid.Field("after", "no job %q", clip(f.After))
 		}
-		all = all[i+1:]
+		after = &e
 	}
 	jobs = []tuning.Job{}
-	for _, e := range all {
-		if f.Status != "" && e.status != "" && e.status != f.Status {
-			continue
+	for {
+		// One more than is wanted, to know whether there are more.
+		some := q.index.pick(after, f.Limit+1-len(jobs), f.fits)
+		if len(some) == 0 {
+			return jobs, false, nil
 		}
-		if len(jobs) == f.Limit {
-			// One more that fits is enough to know, though it takes a look at it.
-			if f.Status == "" || e.status == f.Status {
-				return jobs, true, nil
-			}
-		}
-		j, err := q.Get(ctx, e.id)
-		if errors.Is(err, tuning.ErrNotFound) {
-			continue
-		}
-		if errors.Is(err, store.ErrCorrupt) {
-			q.log.Error("job is left out", "job", e.id, "error", err)
-			continue
-		}
+		after = &some[len(some)-1]
+		found, err := q.look(ctx, some)
 		if err != nil {
 			return nil, false, err
 		}
-		if f.Status != "" && j.Status != f.Status {
-			continue
+		for _, j := range found {
+			if j == nil || f.Status != "" && j.Status != f.Status {
+				continue
+			}
+			if len(jobs) == f.Limit {
+				return jobs, true, nil
+			}
+			jobs = append(jobs, *j)
 		}
-		if len(jobs) == f.Limit {
-			return jobs, true, nil
-		}
-		jobs = append(jobs, j)
 	}
-	return jobs, false, nil
+}
+
+// look reads jobs; nil stands for one that is gone or damaged.
+func (q *Queue) look(ctx context.Context, some []entry) ([]*tuning.Job, error) {
+	jobs := make([]*tuning.Job, len(some))
+	at := make([]int, len(some))
+	for i := range at {
+		at[i] = i
+	}
+	return jobs, inParallel(at, func(i int) error {
+		j, err := q.Get(ctx, some[i].id)
+		switch {
+		case err == nil:
+			jobs[i] = &j
+		case errors.Is(err, store.ErrCorrupt):
+			q.log.Error("job is left out", "job", some[i].id, "error", err)
+		case !errors.Is(err, tuning.ErrNotFound):
+			return err
+		}
+		return nil
+	})
 }
 
 // inParallel calls f for each item, a few at a time: on an object store each is a

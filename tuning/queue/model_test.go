@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -27,7 +28,7 @@ type move struct {
 
 // What may happen, the frequent more often.
 var moves = []string{"submit", "submit", "submit", "step", "checkpoint", "checkpoint", "finish", "fail", "refuse", "kill", "terminate",
-	"expire", "heartbeat", "flush", "reconcile", "cancel", "pause", "pause", "resume", "resume"}
+	"expire", "heartbeat", "flush", "reconcile", "cancel", "pause", "pause", "resume", "resume", "delete", "delete", "collect"}
 
 // Whatever happens in whatever order, the queue does what a simple model of it does: each
 // job is at every moment in the state it should be in, idle workers have work when there is
@@ -61,6 +62,7 @@ type model struct {
 	api     *process
 	workers []*process // nil: dead
 	jobs    []*modelJob
+	gone    []*modelJob // deleted
 	flushed time.Time
 	count   map[string]int
 
@@ -111,7 +113,7 @@ type order struct {
 
 func newModel(t *testing.T, count map[string]int) *model {
 	m := &model{site: fakeSite(t), count: count, runs: map[string]*modelRun{}}
-	m.api = m.open(true)
+	m.api = m.open(true, func(o *Options) { o.Keep = time.Hour })
 	for range 2 {
 		m.hire()
 	}
@@ -223,9 +225,15 @@ func (m *model) play(list []move) error {
 			return fmt.Errorf("when all is to end: %w", err)
 		}
 	}
-	for _, j := range m.jobs {
+	for _, j := range slices.Concat(m.jobs, m.gone) {
 		if n := m.called[j.id]; (n == 1) != (j.status == tuning.Succeeded) {
 			return fmt.Errorf("job %s is %s and was registered %d times", j.id, j.status, n)
+		}
+		if slices.Contains(m.gone, j) {
+			if _, err := m.api.Get(context.Background(), j.id); !errors.Is(err, tuning.ErrNotFound) {
+				return fmt.Errorf("job %s is deleted: %w", j.id, err)
+			}
+			continue
 		}
 		if j.status != tuning.Succeeded {
 			continue

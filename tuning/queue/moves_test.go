@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"lorikeet/tuning"
@@ -51,6 +52,19 @@ func (m *model) move(mv move) error {
 		if err := m.api.Reconcile(ctx); err != nil {
 			return err
 		}
+	case "collect": // when all that is there is old
+		over := 0
+		for _, j := range m.jobs {
+			m.age(m.t, j.id, 2*time.Hour)
+			if j.status.Over() {
+				over++
+			}
+		}
+		c, err := m.api.Collect(ctx, func(string) bool { return true }, anAge)
+		if err != nil || c.Jobs != over {
+			return fmt.Errorf("%d jobs are deleted of %d that are over, %w", c.Jobs, over, err)
+		}
+		m.forget(func(j *modelJob) bool { return j.status.Over() })
 	case "flush":
 		m.redis.flush()
 		m.flushed = time.Now()
@@ -97,6 +111,16 @@ func (m *model) move(mv move) error {
 	return m.compare(began)
 }
 
+// forget moves the jobs to those that are deleted.
+func (m *model) forget(deleted func(*modelJob) bool) {
+	for _, j := range m.jobs {
+		if deleted(j) {
+			m.gone = append(m.gone, j)
+		}
+	}
+	m.jobs = slices.DeleteFunc(m.jobs, deleted)
+}
+
 func later(a, b time.Time) time.Time {
 	if a.After(b) {
 		return a
@@ -138,6 +162,12 @@ func (m *model) ask(ctx context.Context, what string, j *modelJob, run *modelRun
 			if !waiting {
 				m.waits(j, 0, 3*m.poll)
 			}
+		}
+	case "delete":
+		if err = m.api.Delete(ctx, j.id); over {
+			m.forget(func(o *modelJob) bool { return o == j })
+		} else {
+			want = tuning.ErrState
 		}
 	default:
 		if j.status == tuning.Running {

@@ -35,7 +35,7 @@ type duty struct {
 	Steps, Every int
 	Lease        time.Duration
 	Clock        *queuetest.Clock // nil: the right one
-	Collect      bool             // say how many blobs are collected, and exit
+	Collect      bool             // say how many blobs and jobs of a day are collected, and exit
 }
 
 // workerProcess is the body of a worker in a process of its own.
@@ -61,7 +61,7 @@ func workerProcess(text string) int {
 	}
 	defer records.Close()
 	if d.Collect {
-		q, err := Open(ctx, Options{Store: records})
+		q, err := Open(ctx, Options{Store: records, Keep: 24 * time.Hour})
 		if err != nil {
 			return fail(err)
 		}
@@ -70,7 +70,7 @@ func workerProcess(text string) int {
 		if err != nil {
 			return fail(err)
 		}
-		fmt.Print(c.Blobs)
+		fmt.Print(c.Blobs + c.Jobs)
 		return 0
 	}
 	rdb, err := Connect("redis://" + d.Redis)

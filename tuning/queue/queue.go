@@ -32,6 +32,7 @@ import (
 type Store interface {
 	Create(ctx context.Context, key string, data []byte) error
 	Get(ctx context.Context, key string) ([]byte, error)
+	Created(ctx context.Context, key string) (time.Time, error)
 	List(ctx context.Context, prefix string) ([]string, error)
 	Children(ctx context.Context, prefix string) ([]string, error)
 	Delete(ctx context.Context, key string) error
@@ -57,8 +58,9 @@ type Options struct {
 	// nothing is to be done.
 	Register func(ctx context.Context, f Finished) (tuning.Result, error)
 	// Over is told of each job that is over, once by every process that comes to know of
-	// it: by one that runs Run in any case, also at its start of those that ended before.
-	// It must not wait. Nil: nobody is told.
+	// it: by one that runs Run in any case, also at its start of those that ended before,
+	// of which it may know no more than id, kind, tenant, status and times. It must not
+	// wait. Nil: nobody is told.
 	Over func(tuning.Job)
 
 	Lease      time.Duration // how long a silent worker keeps its job; 30 s
@@ -69,8 +71,10 @@ type Options struct {
 	// JobsPerTenant is how many jobs of one tenant may be queued, running or paused; 0:
 	// as many as there may be at all. Processes that submit at once may pass it by one each.
 	JobsPerTenant int
-	Attempts      int    // attempts without a new checkpoint that fail a job; 3
-	Prefix        string // of the Redis keys; default from the store's identity
+	Attempts      int // attempts without a new checkpoint that fail a job; 3
+	// Keep is how long a job stays after its end before Collect deletes it; 0: for ever.
+	Keep   time.Duration
+	Prefix string // of the Redis keys; default from the store's identity
 }
 
 func (o *Options) defaults() {
@@ -124,7 +128,8 @@ type Queue struct {
 
 	admitting   gate // held by who counts a tenant's jobs
 	reconciling gate
-	rounds      int // of Reconcile, guarded by reconciling
+	rounds      int       // of Reconcile, guarded by reconciling
+	copyAfter   time.Time // when the next copy may be written, guarded by reconciling
 
 	clock sync.Mutex
 	last  time.Time // the newest CreatedAt given out, guarded by clock
@@ -139,7 +144,7 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	o.defaults()
 	q := &Queue{
 		o: o, store: o.Store, log: o.Log,
-		index:       &index{jobs: map[string]*entry{}},
+		index:       newIndex(),
 		meters:      newMeters(),
 		kicked:      make(chan struct{}, 1),
 		admitting:   make(gate, 1),
@@ -187,18 +192,8 @@ func (q *Queue) Ping(ctx context.Context) error {
 // identity names this store, so that two stores on one Redis do not mix. Only the first
 // process ever writes it: one that starts while the disk is full can do its work.
 func (q *Queue) identity(ctx context.Context) (string, error) {
-	const key = "queue/identity"
-	data, err := q.store.Get(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		id := strings.ToLower(rand.Text()[:12])
-		if err = q.store.Create(ctx, key, []byte(id)); err == nil {
-			return id, nil
-		}
-		if errors.Is(err, store.ErrExists) {
-			data, err = q.store.Get(ctx, key)
-		}
-	}
-	return string(data), err
+	id, err := store.Once(ctx, q.store, "queue/identity", []byte(strings.ToLower(rand.Text()[:12])))
+	return string(id), err
 }
 
 // now gives each job of this process a time of its own, so that their order does not

@@ -91,6 +91,7 @@ func (q *Queue) Reconcile(ctx context.Context) error {
 		return fmt.Errorf("reconcile: %w", err)
 	}
 	q.rounds++
+	q.writeCopy(ctx)
 	return q.redis.rdb.Set(ctx, q.redis.key("epoch"), time.Now().UTC().Format(time.RFC3339), 0).Err()
 }
 
@@ -98,7 +99,7 @@ func (q *Queue) Reconcile(ctx context.Context) error {
 func (q *Queue) repair(ctx context.Context, id string) error {
 	s, err := q.load(ctx, id)
 	if errors.Is(err, tuning.ErrNotFound) {
-		return nil // about to be written
+		return nil // it was deleted
 	}
 	if errors.Is(err, store.ErrCorrupt) {
 		q.log.Error("job is left alone", "job", id, "error", err)
@@ -109,7 +110,7 @@ func (q *Queue) repair(ctx context.Context, id string) error {
 	}
 	switch {
 	case s.status().Over():
-		q.noteOver(s.job())
+		q.noteOver(s)
 		return q.redis.dequeue(ctx, s.spec, true)
 	case s.registering():
 		// The winner may be at it. When it is not, its lease runs out.

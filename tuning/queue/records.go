@@ -25,8 +25,17 @@ import (
 //	cancel                        someone asked to cancel
 //	final                         succeeded, failed or cancelled: first writer wins
 //	registered                    what came of registering a success
+//
+// A job without a spec is none: that is deleted first, and what is left is swept up.
+// Elsewhere there are
+//
+//	queue/identity                which store this is
+//	queue/ended/<n>               a copy of what never changes about jobs that are over
+//	deleted/<xx>/<id>             that idempotency key has had its job, which is gone
 const (
 	jobsFolder    = "jobs/"
+	endedFolder   = "queue/ended/"
+	deletedFolder = "deleted/"
 	keySpec       = "spec"
 	keyCancel     = "cancel"
 	keyFinal      = "final"
@@ -41,6 +50,9 @@ const (
 func jobKey(id, name string) string { return jobsFolder + id + "/" + name }
 func numberKey(id, kind string, n int) string {
 	return fmt.Sprintf("%s%s/%s/%06d", jobsFolder, id, kind, n)
+}
+func deletedKey(id string) string {
+	return deletedFolder + id[len(idPrefix):][:2] + "/" + id
 }
 func checkpointKey(id string, at taken) string { return jobKey(id, keyCheckpoint+"/"+at.String()) }
 func historyKey(id string, e eventID, n, k int) string {

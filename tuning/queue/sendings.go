@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -33,7 +34,10 @@ type sendingRecord struct {
 	At    time.Time `json:"at"`
 }
 
-const sendingsFolder = "sendings/"
+const (
+	sendingsFolder = "sendings/"
+	sentPrefix     = "sent-"
+)
 
 // SendingKey gives the idempotency key of a sending: a new one, or where it is sent again
 // that of the newest sending before, so that both make one job, also when they are
@@ -42,36 +46,26 @@ const sendingsFolder = "sendings/"
 func (q *Queue) SendingKey(ctx context.Context, s Sending) (string, error) {
 	sum := sha256.Sum256([]byte(s.By + "\x00" + s.Body))
 	folder := sendingsFolder + hex.EncodeToString(sum[:20]) + "/"
-	for {
-		keys, err := q.store.List(ctx, folder)
-		if err != nil {
-			return "", fmt.Errorf("sending: %w", err)
-		}
-		n := 0
-		if len(keys) > 0 {
-			last := keys[len(keys)-1]
-			if _, err := fmt.Sscanf(last[len(folder):], "%d", &n); err != nil {
-				return "", fmt.Errorf("sending %s: %w", last, err)
-			}
-			r, err := read[sendingRecord](ctx, q, last)
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				return "", fmt.Errorf("sending: %w", err)
+	var key string
+	_, err := store.Amend(ctx, q.store, folder, func(n int, latest []byte) ([]byte, error) {
+		var r sendingRecord
+		if n > 0 {
+			if err := json.Unmarshal(latest, &r); err != nil {
+				return nil, err
 			}
 			// One that is sent again may overtake the first, which is still on its way.
 			same := s.Again || r.Again && r.At.After(s.At)
-			if err == nil && same && time.Since(r.At) < sentAgainWithin {
-				return r.Key, nil
+			if key = r.Key; same && time.Since(r.At) < sentAgainWithin {
+				return nil, nil
 			}
 		}
-		r := sendingRecord{Key: "sent-" + rand.Text(), Again: s.Again, At: time.Now().UTC()}
-		err = q.create(ctx, fmt.Sprintf("%s%06d", folder, n+1), r)
-		if err == nil {
-			return r.Key, nil
-		}
-		if !errors.Is(err, store.ErrExists) { // else an equal request was faster
-			return "", fmt.Errorf("sending: %w", err)
-		}
+		key = sentPrefix + rand.Text()
+		return json.Marshal(sendingRecord{Key: key, Again: s.Again, At: time.Now().UTC()})
+	})
+	if err != nil {
+		return "", fmt.Errorf("sending: %w", err)
 	}
+	return key, nil
 }
 
 // forgetSendings deletes the records that are too old to matter.

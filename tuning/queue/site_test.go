@@ -38,6 +38,7 @@ type site struct {
 	logs    *logs
 	creates func(key string) // called before a record is created
 	created func(key string) // called after it is
+	deletes func(key string) // called before a record is deleted
 	mu      sync.Mutex
 	called  map[string]int // how often each job was registered
 }
@@ -392,6 +393,10 @@ func (s *gatedStore) Get(ctx context.Context, key string) ([]byte, error) {
 	return gated(s.g, func() ([]byte, error) { return s.d.Get(ctx, key) })
 }
 
+func (s *gatedStore) Created(ctx context.Context, key string) (time.Time, error) {
+	return gated(s.g, func() (time.Time, error) { return s.d.Created(ctx, key) })
+}
+
 func (s *gatedStore) List(ctx context.Context, prefix string) ([]string, error) {
 	return gated(s.g, func() ([]string, error) { return s.d.List(ctx, prefix) })
 }
@@ -401,6 +406,9 @@ func (s *gatedStore) Children(ctx context.Context, prefix string) ([]string, err
 }
 
 func (s *gatedStore) Delete(ctx context.Context, key string) error {
+	if s.s.deletes != nil {
+		s.s.deletes(key)
+	}
 	_, err := gated(s.g, func() (struct{}, error) { return struct{}{}, s.d.Delete(ctx, key) })
 	return err
 }

@@ -36,15 +36,15 @@ func validID(id string) bool {
 }
 
 // load reads a job's records. Records are only ever added (save for old checkpoints
-// and history that the final record holds), so what it returns was true at some time
-// since it was called.
+// and history that the final record holds) until the job is deleted, its spec first, so
+// what it returns was true at some time since it was called.
 func (q *Queue) load(ctx context.Context, id string) (*state, error) {
 	if !validID(id) {
-		return nil, fmt.Errorf("job %q: %w", clip(id), tuning.ErrNotFound)
+		return nil, q.Missing(id)
 	}
 	s, err := q.loadRecords(ctx, id)
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("job %s: %w", id, tuning.ErrNotFound)
+		return nil, q.Missing(id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("job %s: %w", id, err)
@@ -194,7 +194,7 @@ func (q *Queue) Get(ctx context.Context, id string) (tuning.Job, error) {
 func (q *Queue) view(ctx context.Context, s *state) tuning.Job {
 	j := s.job()
 	if j.Status.Over() {
-		q.noteOver(j)
+		q.noteOver(s)
 		return j
 	}
 	if j.Status == tuning.Queued {

@@ -44,7 +44,7 @@ var classPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 // will be run. The spec is taken as valid (see [tuning.Spec]); its inline rows are
 // not stored, in holds their digests. With an idempotency key a second submission
 // returns the first one's job and replayed, or [tuning.ErrConflict] when it asks for
-// something else. Beyond MaxJobs it is [tuning.ErrFull], and beyond what one tenant may
+// something else or that job is deleted. Beyond MaxJobs it is [tuning.ErrFull], and beyond what one tenant may
 // have [tuning.ErrQuota].
 func (q *Queue) Submit(ctx context.Context, spec tuning.Spec, in Inputs) (job tuning.Job, replayed bool, err error) {
 	if err := checkSpec(spec, in); err != nil {
@@ -59,6 +59,10 @@ func (q *Queue) Submit(ctx context.Context, spec tuning.Spec, in Inputs) (job tu
 		case err == nil:
 			return job, true, nil
 		case !errors.Is(err, tuning.ErrNotFound):
+			return tuning.Job{}, false, err
+		}
+		// In this order: who deletes a job first writes down that its key is used.
+		if err := q.unused(ctx, r.ID); err != nil {
 			return tuning.Job{}, false, err
 		}
 	}

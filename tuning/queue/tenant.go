@@ -16,11 +16,11 @@ func (q *Queue) Tenant(ctx context.Context, id string) (string, error) {
 		return e.tenant, nil
 	}
 	if !validID(id) {
-		return "", fmt.Errorf("job %q: %w", clip(id), tuning.ErrNotFound)
+		return "", q.Missing(id)
 	}
 	r, err := read[specRecord](ctx, q, jobKey(id, keySpec))
 	if errors.Is(err, store.ErrNotFound) {
-		return "", fmt.Errorf("job %s: %w", id, tuning.ErrNotFound)
+		return "", q.Missing(id)
 	}
 	if err != nil {
 		return "", fmt.Errorf("job %s: %w", id, err)
@@ -48,10 +48,7 @@ func (q *Queue) quota(ctx context.Context, tenant string) error {
 		return fmt.Errorf("count the jobs of a tenant: %w", err)
 	}
 	n := 0
-	for _, e := range q.index.newest() {
-		if e.tenant != tenant || e.status != "" {
-			continue
-		}
+	for _, e := range q.index.all(func(e *entry) bool { return e.tenant == tenant && e.status == "" }) {
 		j, err := q.Get(ctx, e.id)
 		switch {
 		case errors.Is(err, tuning.ErrNotFound), errors.Is(err, store.ErrCorrupt): // takes nobody's place

@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -17,8 +18,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"lorikeet/adapters/store"
 	"lorikeet/tuning"
@@ -115,42 +114,29 @@ func (s *Service) longest() time.Duration {
 	return sum
 }
 
+// turns is how many deliveries are made to one endpoint at once. One that does not answer
+// holds up its own alone; how many endpoints there are is bounded, see mostEndpoints.
+const turns = 2
+
 // Run tells endpoints of jobs until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	pool, _ := errgroup.WithContext(ctx)
-	pool.SetLimit(8)
-	defer func() { _ = pool.Wait() }() // attempts report to the log
-	var tidying sync.WaitGroup
-	tidying.Go(func() { s.tidyHourly(ctx) }) // for which no delivery is to wait
-	defer tidying.Wait()
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { s.tidyHourly(ctx) }) // for which no delivery is to wait
 	for ctx.Err() == nil {
 		wait := time.Hour
 		if err := s.match(ctx); err != nil && ctx.Err() == nil {
 			s.o.Log.Warn("webhooks wait for the store", "error", err)
 			wait = time.Second
 		}
-		now := time.Now()
-		s.mu.Lock()
-		var ready []*delivery
-		for _, d := range s.due {
-			switch {
-			case d.running:
-			case d.next.After(now):
-				wait = min(wait, d.next.Sub(now))
-			default:
-				d.running = true
-				ready = append(ready, d)
-			}
-		}
-		s.mu.Unlock()
+		ready, next := s.ready(time.Now())
 		for _, d := range ready {
-			pool.Go(func() error {
+			running.Go(func() {
 				s.attempt(ctx, d)
-				s.wake()
-				return nil
+				s.wake() // it may be another's turn
 			})
 		}
-		t := time.NewTimer(wait)
+		t := time.NewTimer(min(wait, next))
 		select {
 		case <-s.woken:
 		case <-t.C:
@@ -159,6 +145,37 @@ func (s *Service) Run(ctx context.Context) error {
 		t.Stop()
 	}
 	return nil
+}
+
+// ready takes the deliveries whose time and turn it is, and says when it is the time of
+// the next.
+func (s *Service) ready(now time.Time) (ready []*delivery, next time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next = time.Hour
+	busy := map[string]int{} // deliveries under way, by endpoint
+	var waiting []*delivery
+	for _, d := range s.due {
+		switch {
+		case d.running:
+			busy[d.endpoint]++
+		case d.next.After(now):
+			next = min(next, d.next.Sub(now))
+		default:
+			waiting = append(waiting, d)
+		}
+	}
+	slices.SortFunc(waiting, func(a, b *delivery) int { // what happened first is told first
+		return cmp.Or(cmp.Compare(a.event.CreatedAt, b.event.CreatedAt), cmp.Compare(a.key(), b.key()))
+	})
+	for _, d := range waiting {
+		if busy[d.endpoint] < turns {
+			busy[d.endpoint]++
+			d.running = true
+			ready = append(ready, d)
+		}
+	}
+	return ready, next
 }
 
 // match finds the endpoints that are to be told of jobs that are over.
@@ -204,15 +221,9 @@ func (s *Service) told(ctx context.Context) ([]Endpoint, error) {
 func (s *Service) own(ctx context.Context) (Endpoint, error) {
 	e := Endpoint{ID: identify("own_", s.o.Own), Name: "--webhook", URL: s.o.Own, Events: EventTypes, Secrets: []Secret{{Value: s.o.OwnSecret}},
 		all: true, client: s.o.OwnClient}
-	key := "webhooks/own/" + e.ID
 	since := attemptRecord{At: time.Now().UTC()}
-	b, err := s.o.Store.Get(ctx, key)
-	if errors.Is(err, store.ErrNotFound) {
-		b, _ = json.Marshal(since) // a time: cannot fail
-		if err = s.o.Store.Create(ctx, key, b); errors.Is(err, store.ErrExists) {
-			b, err = s.o.Store.Get(ctx, key)
-		}
-	}
+	b, _ := json.Marshal(since) // a time: cannot fail
+	b, err := store.Once(ctx, s.o.Store, "webhooks/own/"+e.ID, b)
 	if err == nil {
 		err = json.Unmarshal(b, &since)
 	}
@@ -282,7 +293,7 @@ func (s *Service) try(ctx context.Context, d *delivery) (over bool, next time.Ti
 		return true, soon, s.done(ctx, d, false, n)
 	}
 	record, _ := json.Marshal(attemptRecord{time.Now().UTC()}) // a time: cannot fail
-	err = s.o.Store.Create(ctx, fmt.Sprintf("%s%06d", folder, n+1), record)
+	err = s.o.Store.Create(ctx, store.NumberedKey(folder, n+1), record)
 	if errors.Is(err, store.ErrExists) {
 		return false, soon, nil
 	}
@@ -407,7 +418,11 @@ func signatures(secrets []Secret, id string, at time.Time, body []byte) string {
 	var all []string
 	for _, s := range secrets {
 		if s.Until == nil || at.Before(*s.Until) {
-			h := hmac.New(sha256.New, s.key())
+			key, err := s.key()
+			if err != nil {
+				continue // CheckSecret refuses it; ours are whole
+			}
+			h := hmac.New(sha256.New, key)
 			fmt.Fprintf(h, "%s.%d.%s", id, at.Unix(), body)
 			all = append(all, "v1,"+base64.StdEncoding.EncodeToString(h.Sum(nil)))
 		}
@@ -417,13 +432,11 @@ func signatures(secrets []Secret, id string, at time.Time, body []byte) string {
 
 // key is the bytes that sign: what follows whsec_ is base64, anything else is itself, as
 // OpenAI's clients take it.
-func (s Secret) key() []byte {
+func (s Secret) key() ([]byte, error) {
 	if rest, ok := strings.CutPrefix(s.Value, secretPrefix); ok {
-		if b, err := base64.StdEncoding.DecodeString(rest); err == nil {
-			return b
-		}
+		return base64.StdEncoding.DecodeString(rest)
 	}
-	return []byte(s.Value)
+	return []byte(s.Value), nil
 }
 
 // tidyHourly forgets old deliveries, at once and every hour, until ctx ends.

@@ -170,12 +170,27 @@ func newSecret() Secret {
 
 const secretPrefix = "whsec_"
 
+// shortestSecret is in bytes that sign.
+const shortestSecret = 16
+
+// CheckSecret reports what is wrong with a secret that somebody made up.
+func CheckSecret(value string) error {
+	key, err := Secret{Value: value}.key()
+	switch {
+	case err != nil:
+		return fmt.Errorf("after %s must come base64: %w", secretPrefix, err)
+	case len(key) < shortestSecret:
+		return fmt.Errorf("must have at least %d bytes, or be %s and as many in base64", shortestSecret, secretPrefix)
+	}
+	return nil
+}
+
 func (s *Service) put(ctx context.Context, e Endpoint, n int) error {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	if err := s.o.Store.Create(ctx, fmt.Sprintf("%s%s/%06d", endpoints, e.ID, n), b); err != nil {
+	if err := s.o.Store.Create(ctx, store.NumberedKey(endpoints+e.ID+"/", n), b); err != nil {
 		return fmt.Errorf("webhook endpoint %s: %w", e.ID, err)
 	}
 	return nil
@@ -223,31 +238,17 @@ func (s *Service) load(ctx context.Context, id string) (e Endpoint, n int, err e
 	if rest, ok := strings.CutPrefix(id, "we_"); !ok || len(rest) != 20 || strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz234567") != "" {
 		return e, 0, fmt.Errorf("%w: %.80q", ErrNotFound, id)
 	}
-	for range 3 {
-		keys, err := s.o.Store.List(ctx, endpoints+id+"/")
-		if err != nil {
-			return e, 0, fmt.Errorf("webhook endpoint %s: %w", id, err)
-		}
-		if len(keys) == 0 {
-			break
-		}
-		last := slices.Max(keys)
-		if _, err := fmt.Sscanf(last[len(endpoints+id+"/"):], "%d", &n); err != nil {
-			return e, 0, fmt.Errorf("record %s: %w", last, err)
-		}
-		b, err := s.o.Store.Get(ctx, last)
-		if errors.Is(err, store.ErrNotFound) {
-			continue // changed or deleted since
-		}
-		if err == nil {
-			err = json.Unmarshal(b, &e)
-		}
-		if err != nil {
-			return e, 0, fmt.Errorf("webhook endpoint %s: %w", id, err)
-		}
-		return e, n, nil
+	n, b, err := store.Newest(ctx, s.o.Store, endpoints+id+"/")
+	switch {
+	case err != nil:
+		return e, 0, fmt.Errorf("webhook endpoint %s: %w", id, err)
+	case n == 0:
+		return e, 0, fmt.Errorf("%w: %q", ErrNotFound, id)
 	}
-	return e, 0, fmt.Errorf("%w: %q", ErrNotFound, id)
+	if err := json.Unmarshal(b, &e); err != nil {
+		return e, 0, fmt.Errorf("webhook endpoint %s: %w", id, err)
+	}
+	return e, n, nil
 }
 
 // Get finds an endpoint.
@@ -318,7 +319,7 @@ const slowest = 10 * time.Minute
 // tidyBefore deletes the records of an endpoint up to the n-th.
 func (s *Service) tidyBefore(ctx context.Context, id string, n int) {
 	for ; n > 0; n-- {
-		key := fmt.Sprintf("%s%s/%06d", endpoints, id, n)
+		key := store.NumberedKey(endpoints+id+"/", n)
 		if _, err := s.o.Store.Get(ctx, key); errors.Is(err, store.ErrNotFound) {
 			return // tidied before
 		}

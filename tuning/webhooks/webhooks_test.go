@@ -186,6 +186,51 @@ func TestAnEndpointIsToldOfItsTenantsJobs(t *testing.T) {
 	}
 }
 
+// Endpoints that do not answer hold up their own deliveries, each a few at a time.
+func TestSilentEndpointsHoldUpNoOther(t *testing.T) {
+	s, stop := start(t, Options{Store: folder(t), Timeout: time.Minute})
+	var mu sync.Mutex
+	held := map[string]int{} // by path
+	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body) // else it does not see the caller go
+		mu.Lock()
+		held[q.URL.Path]++
+		mu.Unlock()
+		<-q.Context().Done()
+	}))
+	t.Cleanup(silent.Close)
+	const many = 10
+	for i := range many {
+		s.endpoint(t, fmt.Sprintf("%s/%d", silent.URL, i), "dead")
+	}
+	for i := range 3 {
+		s.Over(over(fmt.Sprint("job_dead", i), tuning.Succeeded, "dead"))
+	}
+	for begin := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		mu.Lock()
+		n := 0
+		for path, k := range held {
+			if n += k; k > turns {
+				t.Errorf("%d deliveries to %s at once", k, path)
+			}
+		}
+		mu.Unlock()
+		if n == many*turns {
+			break
+		}
+		if time.Since(begin) > 20*time.Second {
+			t.Fatalf("%d deliveries are under way, want %d", n, many*turns)
+		}
+	}
+	good := listen(t)
+	s.endpoint(t, good.URL, "alive")
+	for i := range 3 {
+		s.Over(over(fmt.Sprint("job_alive", i), tuning.Succeeded, "alive"))
+		good.next(t)
+	}
+	stop()
+}
+
 func TestWhatFailsIsTriedAgainAndGivenUp(t *testing.T) {
 	dir := folder(t)
 	s, _ := start(t, Options{Store: dir})

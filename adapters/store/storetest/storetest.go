@@ -23,6 +23,7 @@ import (
 type Store interface {
 	Create(ctx context.Context, key string, data []byte) error
 	Get(ctx context.Context, key string) ([]byte, error)
+	Created(ctx context.Context, key string) (time.Time, error)
 	List(ctx context.Context, prefix string) ([]string, error)
 	Children(ctx context.Context, prefix string) ([]string, error)
 	Delete(ctx context.Context, key string) error
@@ -80,6 +81,33 @@ func records(t *testing.T, open func(t *testing.T) func() Store) {
 		is(t, err, store.ErrNotFound)
 		must(t, s.Create(ctx, "a/b", []byte("2")))
 		want(t, s, "a/b", "2")
+	})
+	t.Run("a record is as old as a blob that was put when it was created", func(t *testing.T) {
+		at := open(t)
+		clock := func(text string) time.Time {
+			digest, _, err := at().PutBlob(ctx, strings.NewReader(text))
+			must(t, err)
+			b, err := at().StatBlob(ctx, digest)
+			must(t, err)
+			return b.ModTime
+		}
+		before := clock("before")
+		must(t, at().Create(ctx, "a/b", []byte("1")))
+		created, err := at().Created(ctx, "a/b")
+		must(t, err)
+		if after := clock("after"); created.Before(before) || created.After(after) {
+			t.Errorf("created at %v, between %v and %v", created, before, after)
+		}
+		is(t, at().Create(ctx, "a/b", []byte("2")), store.ErrExists)
+		if again, err := at().Created(ctx, "a/b"); err != nil || !again.Equal(created) {
+			t.Errorf("after a create that failed it is of %v, not %v: %v", again, created, err)
+		}
+		for _, key := range []string{"a", "a/c"} {
+			_, err := at().Created(ctx, key)
+			is(t, err, store.ErrNotFound)
+		}
+		_, err = at().Created(ctx, "../a")
+		is(t, err, store.ErrKey)
 	})
 	t.Run("deleting what is missing is no error", func(t *testing.T) {
 		s := open(t)()

@@ -84,7 +84,7 @@ func (s *state) repeat(t string, n int64) value {
 	if n > int64(s.made) {
 		s.make(s.made + 1)
 	}
-	if hi, lo := bits.Mul64(uint64(n), uint64(len(t))); hi != 0 || lo > uint64(s.made) {
+	if hi, lo := bits.Mul64(uint64(n), uint64(len(t))); hi != 0 || lo > uint64(s.made) { // #nosec G115 -- neither is negative
 		s.make(s.made + 1)
 	}
 	s.make(int(n) * len(t))
