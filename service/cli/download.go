@@ -34,6 +34,9 @@ that transformers reads without PEFT, made while it is sent. --tar keeps that as
 		case archive != "" && to != "":
 			return misuse(errors.New("--to and --tar exclude each other"))
 		}
+		if _, person := terminal(out); person && archive == "-" {
+			return misuse(errors.New("a tar file is nothing for a terminal: say where it goes with --tar FILE"))
+		}
 		v, _, err := find(ctx, c, args[0])
 		if err != nil {
 			return err

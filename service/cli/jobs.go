@@ -19,7 +19,7 @@ import (
 func (a *app) jobs() *cobra.Command {
 	jobs := &cobra.Command{Use: "jobs", Short: "List, follow and steer tuning jobs",
 		Example: "  service jobs list --status running\n  service jobs wait job_k3x9\n  service jobs pause job_k3x9"}
-	jobs.AddCommand(a.listJobs(), a.getJob(), a.waitJob(), a.jobEvents(),
+	jobs.AddCommand(a.listJobs(), a.getJob(), a.waitJob(), a.jobEvents(), a.checkpoints(),
 		a.steer("cancel", "End jobs for good"), a.steer("pause", "Take jobs off their workers after a checkpoint"), a.steer("resume", "Let paused jobs go on"), a.queue())
 	return jobs
 }

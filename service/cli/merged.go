@@ -40,8 +40,11 @@ func (c *client) mergedFolder(ctx context.Context, v adapter, dir string, b *bar
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	if all, err := os.ReadDir(dir); err != nil || len(all) > 0 { // what lies there would be taken for part of the model
-		return nil, errors.Join(err, fmt.Errorf("%s is not empty", dir))
+	switch all, err := os.ReadDir(dir); {
+	case err != nil:
+		return nil, err
+	case len(all) > 0: // what lies there would be taken for part of the model
+		return nil, fmt.Errorf("%s is not empty", dir)
 	}
 	now, err := os.MkdirTemp(dir, ".download-*")
 	if err != nil {
