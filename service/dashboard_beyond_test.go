@@ -44,7 +44,7 @@ func TestDashboardBeyond(t *testing.T) {
 			t.FailNow() // the steps build on each other
 		}
 	}
-	c.must("", "adapters", "delete", "--yes", "mine@1", "mine@2", "mine@4", "mine@5", "mine@6", "mine@7", "mine@8") // axe looks at every one that is left
+	c.must("", "adapters", "delete", "--yes", "mine", "yours", "both") // axe takes its time with every version that is left
 	everywhere := []section{{at: "models/reviews", heading: "Models"}, {at: "jobs/" + job, heading: "reviews"}, {at: "playground", heading: "Playground", then: "document.querySelector('.ask').requestSubmit()"},
 		{at: "datasets/" + set, heading: "Data", then: "document.querySelectorAll('.doctor button').forEach(e => e.click())"}}
 	t.Run("fits a phone", func(t *testing.T) { b.T = t; phone(b, everywhere) })
@@ -151,8 +151,12 @@ func mergeThere(b browser, c client) {
 
 // cleanThere leaves rows out, and gives the data set that was cleaned.
 func cleanThere(b browser, c client) string {
-	file := strings.Replace(string(rows(96)), "text,label\n", "text,label\nso good,positive\nso good,positive\nSo good!,positive\nso so,positive\nso so,negative\n", 1)
-	set := c.upload(201, "/datasets", nil, map[string][]byte{"file": []byte(file)})["id"].(string)
+	sentiment, err := column("sentiment")
+	if err != nil {
+		b.Fatal(err)
+	}
+	sick := "so good,positive\nso good,positive\nso good,positive\nSo good!,positive\nso so,positive\nso so,negative\n"
+	set := c.upload(201, "/datasets", nil, map[string][]byte{"file": append(sentiment, sick...)})["id"].(string)
 	b.visit("datasets/"+set, "Data")
 	b.wait("its first rows", "document.querySelectorAll('.series[open] tbody tr').length == 5", 10*time.Second)
 	b.click("button", "Examine the rows")
@@ -160,6 +164,10 @@ func cleanThere(b browser, c client) string {
 	b.sees("the same text with another answer")
 	b.click(".finding summary", "twice, letter by letter")
 	b.wait("its examples", "document.querySelector('.finding[open] tbody td')?.innerText.length > 0", 5*time.Second)
+	b.size(1280, 860, "light")
+	b.eval("scrollTo(0, 0), new Promise(done => setTimeout(done, 200)).then(() => document.querySelector('.doctor').scrollIntoView())")
+	b.shot("doctor")
+	b.size(1280, 900, "light")
 	b.fill("Name of the new data set", "tidy")
 	b.click("button", "Make a cleaned data set")
 	b.wait("the new data set, open", "[...document.querySelectorAll('.series[open] .title')].some(e => e.innerText.includes('tidy'))", 10*time.Second)
@@ -211,8 +219,7 @@ func gateThere(b browser, c client, set string) string {
 // fanOutThere asks two, then all.
 func fanOutThere(b browser) {
 	b.visit("playground", "Playground")
-	b.click("button", "None")
-	b.eval("[...document.querySelectorAll('.chip')].forEach(l => { if (['mine', 'yours'].includes(l.control.value)) l.control.click(); })")
+	b.eval("[...document.querySelectorAll('.chip')].forEach(l => { if (l.control.checked != ['mine', 'yours'].includes(l.control.value)) l.control.click(); })")
 	b.click("summary", "How sure it must be")
 	b.fill("Abstain below", "1")
 	b.click("button", "Compare")
@@ -223,6 +230,8 @@ func fanOutThere(b browser) {
 	b.eval(field("Abstain below") + ".select()")
 	b.do(chromedp.KeyEvent(kb.Backspace))
 	b.eval("[...document.querySelectorAll('.check input')].forEach(e => e.click())") // every version
+	b.click("button", "None")
+	b.wait("none of them", "!document.querySelector('.chip :checked')", 5*time.Second)
 	b.click("button", "All")
 	b.click("button", "Compare")
 	b.wait("a line for each", "document.querySelectorAll('.results .lines .card:not([aria-busy]) .verdict').length == document.querySelectorAll('.chip').length", 20*time.Second)

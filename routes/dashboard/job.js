@@ -134,7 +134,7 @@ export default async function job(root, [id], signal) {
     const kept = await get(`${path}/checkpoints`, { signal });
     const metrics = Object.entries(j.metrics || {});
     show(extra, metrics.length ? el("section", { class: "panel" }, el("h2", {}, "Metrics"), el("dl", { class: "facts" }, metrics.map(([k, v]) => pair(metricName(k), figure(v))))) : null,
-      kept.data.length ? el("details", { class: "panel" }, el("summary", {}, `${kept.data.length} checkpoints`), table("Checkpoints", ["Step", "Attempt", "Size", ""],
+      kept.data.length ? el("details", { class: "panel" }, el("summary", {}, `${kept.data.length} checkpoints`), table("Checkpoints", ["Step", "Attempt", "Size", "Note"],
         kept.data.map(c => [c.step, c.attempt, bytes(c.bytes), c.best ? badge("best", "good") : ""]))) : null);
   }
 

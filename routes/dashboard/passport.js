@@ -17,14 +17,14 @@ const short = digest => (digest || "").replace(/^(sha256:.{12}).*/, "$1…");
 
 // decision shows a gate: who was compared, by how much they differ, and on which rows.
 export function decision(v, at) {
-  const g = v.gate, gain = other => `${figure(other)} (this one ${g.candidate === other ? "the same" : `${g.candidate > other ? "+" : "−"}${figure(Math.abs(g.candidate - other))}`})`;
+  const g = v.gate, ahead = other => g.candidate === other ? "the same" : `this one ${g.candidate > other ? "+" : "−"}${figure(Math.abs(g.candidate - other))}`;
+  const rival = (who, other) => other === undefined ? null : pair(who, `${figure(other)} (${ahead(other)})`);
   const rows = el("dd", {}, "…");
   get(`${at}/passport`).then(p => show(rows, p.training ? rowsOf(p.training.validation, p.training.dataset) : "–", p.metrics.eval_samples ? `, ${count(p.metrics.eval_samples)} rows` : "")).catch(error => { show(rows, "–"); complain(error); });
   return el("div", { class: `gate ${g.promoted ? "good" : "warm"}`, role: "group", "aria-label": `Gate of ${v.name}@${v.version}` },
     el("p", {}, badge(g.promoted ? "passed its gate" : "held back by its gate", g.promoted ? "good" : "warm"), " ", g.reason),
     el("dl", { class: "facts" }, pair(metricName(g.if), figure(g.candidate)),
-      g.current === undefined ? null : pair(`${v.name}@${g.current_version}`, gain(g.current)),
-      g.base === undefined ? null : pair("The base", gain(g.base)),
+      rival(`${v.name}@${g.current_version}`, g.current), rival("The base", g.base),
       pair("Had to beat", `${g.than === "base" ? "the base" : "the current version"}${g.min_delta ? `, by more than ${figure(g.min_delta)}` : ""}`),
       el("div", {}, el("dt", {}, "Measured on"), rows)));
 }

@@ -9,6 +9,8 @@ import { figure, ms } from "./format.js";
 const state = { model: "", chosen: new Map(), text: "The waiter was charming and the dessert was superb.", instruction: "", input: "", message: "", prompt: "", mode: "", versions: false, filter: "",
   tokens: 64, beams: 1, temperature: 0, below: "" };
 
+const brief = 8; // more answers than these are shown in a line each
+
 const writes = m => m.task !== "text-classification";
 
 export default async function playground(root, _, signal, query) {
@@ -122,10 +124,10 @@ function answerers(m, made, draw) {
   fill();
   const filter = every.length > 13 ? el("input", { type: "search", value: state.filter, placeholder: "Filter by name", "aria-label": "Filter adapters by name", oninput: () => { state.filter = filter.value; fill(); } }) : null;
   const choose = yes => { every.forEach(o => { if (yes && !o.bare) chosen.add(o.id); else chosen.delete(o.id); }); fill(); };
-  const quick = every.length > 3 ? el("div", { class: "row" }, button("All", () => choose(true), { class: "small quiet", "aria-label": "Ask all of them" }), button("None", () => choose(false), { class: "small quiet", "aria-label": "Ask none of them" })) : null;
+  const quick = every.length > brief ? el("span", {}, button("All", () => choose(true), { class: "small quiet", "aria-label": "Ask all of them" }), button("None", () => choose(false), { class: "small quiet", "aria-label": "Ask none of them" })) : null;
   const several = made.some(a => a.base === m.name && a.versions.length > 1);
   const older = several ? el("label", { class: "check" }, el("input", { type: "checkbox", checked: state.versions, onchange: e => { state.versions = e.target.checked; draw(); } }), "Show every version") : null;
-  return el("fieldset", {}, el("legend", {}, "Who answers"), filter, chips, quick, older);
+  return el("fieldset", {}, el("legend", {}, "Who answers"), filter, chips, el("div", { class: "row" }, older, quick));
 }
 
 function askFor(m) {
@@ -137,8 +139,6 @@ function askFor(m) {
     message: { messages: [{ role: "user", content: state.message }] }, prompt: { prompt: state.prompt } }[state.mode];
   return { ...ask, parameters };
 }
-
-const brief = 8; // more answers than these are shown in a line each
 
 async function run(m, made, results, signal) {
   const chosen = chosenOf(m, made), asked = options(m, made).filter(o => chosen.has(o.id));
