@@ -196,7 +196,7 @@ func gateThere(b browser, c client, set string) string {
 	b.click("button", "Check the plan")
 	b.wait("the plan", "document.querySelector('[aria-label=Plan]')?.innerText.includes('if eval_accuracy is better than that of the current version')", 20*time.Second)
 	b.click("button", "Start tuning")
-	b.wait("success", "document.querySelector('h1 .badge')?.innerText == 'succeeded'", time.Minute)
+	b.wait("success", "document.querySelector('h1 .badge')?.innerText == 'succeeded'", 5*time.Minute)
 	b.sees("passed its gate")
 	spec := map[string]any{"model": "tiny", "name": "reviews", "dataset": map[string]any{"id": set}, "validation": map[string]any{"split": 0.25},
 		"hyperparameters": map[string]any{"max_steps": 1, "learning_rate": 1e-9}, "promote": map[string]any{"if": "eval_accuracy", "min_delta": 0.9}}
