@@ -150,6 +150,64 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
+// TestCommandLineBeyond does with commands what TestBeyond does with curl.
+func TestCommandLineBeyond(t *testing.T) {
+	c, _ := tour(t)
+	t.Chdir(t.TempDir())
+	sees := func(want string, args ...string) {
+		t.Helper()
+		if out := c.must("", args...); !strings.Contains(out, want) {
+			t.Errorf("%v: %q lacks %q", args, out, want)
+		}
+	}
+	sees("YOURS", "predict", "--adapters", "mine,yours", "the movie was great")
+	sees("abstains (", "predict", "-a", "mine", "--abstain-below", "1", "the movie was great")
+	sees("both@1\n", "adapters", "merge", "mine=0.5", "yours@1=0.5", "--name", "both", "--method", "cat")
+	sees("cat of mine@1 × 0.5, yours@1 × 0.5", "adapters", "passport", "both")
+	sees("# both", "adapters", "card", "both@1")
+	sees("both@2\n", "adapters", "merge", "mine", "yours", "-n", "both")
+	sees("both: @1 25 %, @2 75 %, sticky by none\n", "adapters", "traffic", "both", "1=1", "2=3", "--sticky", "none")
+	sees("@1 25 %, @2 75 %", "adapters", "get", "both")
+	if _, errOut, status := c.says("", "adapters", "traffic", "both", "9=1"); status != 1 || !strings.Contains(errOut, "both@9 does not exist") {
+		t.Errorf("a version that is not there: %d %s", status, errOut)
+	}
+	sees("not split", "adapters", "traffic", "both", "--clear")
+	sees("not split", "adapters", "traffic", "both")
+
+	// Merged with its base it is a base of its own.
+	sees(filepath.Join("whole", "model.safetensors"), "adapters", "download", "mine", "--merged", "--to", "whole")
+	text, err := os.ReadFile(filepath.Join("whole", "config.json"))
+	if err != nil || !bytes.Contains(text, []byte("ForSequenceClassification")) {
+		t.Errorf("%s %v", text, err)
+	}
+	if tarred := c.must("", "adapters", "download", "mine", "--merged", "--tar", "-"); len(tarred)%512 != 0 || !strings.HasPrefix(tarred, "mine-1/") {
+		t.Errorf("%d bytes of a tar file", len(tarred))
+	}
+
+	if err := os.WriteFile("rows.csv", []byte("text,label\n"+strings.Repeat("so good,positive\n", 3)+"so bad,negative\nvery good,positive\nvery bad,negative\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var d struct{ ID string }
+	if err := json.Unmarshal([]byte(c.must("", "datasets", "upload", "rows.csv", "--json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	sees("4 of 6 rows have nothing the matter", "datasets", "doctor", d.ID)
+	sees("duplicate   2      2 (as 1), 3 (as 1)", "datasets", "doctor", d.ID)
+	if err := json.Unmarshal([]byte(c.must("", "datasets", "clean", d.ID, "--name", "tidy", "--json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	sees("2 rows: duplicate 2", "datasets", "get", d.ID)
+	sees(`"reasons":["duplicate"]`, "datasets", "quarantine", d.ID)
+	tune := []string{"tune", "lora", "-m", "tiny", "-n", "gated", "-d", d.ID, "--validation", "0.5", "--max-steps", "1", "--gate", "eval_accuracy", "--gate-min-delta", "0.9"}
+	sees("2 and 2 held back", append(tune, "--dry-run")...)
+	sees("passed: eval_accuracy is", append(tune, "--wait")...)
+	sees("held back: ", append(tune, "--wait")...)
+	sees("held back: ", "adapters", "passport", "gated@2")
+	if _, errOut, status := c.says("", append(tune, "--gate", "accuracy")...); status != 1 || !strings.Contains(errOut, "promote.if") {
+		t.Errorf("a gate on no metric: %d %s", status, errOut)
+	}
+}
+
 // A service does not take the variables of its clients for settings.
 func TestTheClientsVariablesAreNoSettings(t *testing.T) {
 	c := newConfig()

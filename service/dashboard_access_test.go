@@ -80,15 +80,26 @@ func keyboard(b browser) {
 	b.wait("the focus where it was", "!document.querySelector('dialog') && document.activeElement.innerText.startsWith('Delete all')", 5*time.Second)
 }
 
-// phone looks for what is wider than the screen.
-func phone(b browser, job string) {
-	b.size(360, 740, "dark")
-	defer b.size(1280, 900, "light")
-	for _, s := range append(sections[:len(sections):len(sections)], struct{ at, heading string }{"jobs/" + job, "sentiment"}) {
-		b.visit(s.at, s.heading)
+// unfold visits a section and opens all that can be opened there.
+func unfold(b browser, s section) {
+	b.visit(s.at, s.heading)
+	for _, step := range []string{"0", s.then, "0"} {
+		if step == "" {
+			continue
+		}
+		b.eval(step)
 		b.wait("rest", "!document.querySelector('[aria-busy]')", 5*time.Second)
 		b.eval("document.querySelectorAll('details').forEach(d => { d.open = true; })")
 		b.eval("new Promise(done => setTimeout(done, 250))")
+	}
+}
+
+// phone looks for what is wider than the screen.
+func phone(b browser, sections []section) {
+	b.size(360, 740, "dark")
+	defer b.size(1280, 900, "light")
+	for _, s := range sections {
+		unfold(b, s)
 		wide := b.eval(`[...document.querySelectorAll("body *")].filter(e => { const r = e.getBoundingClientRect(), s = getComputedStyle(e);
 			return (r.right > innerWidth + 0.5 || r.left < -0.5) && r.width > 1 && s.position != "absolute" && e.offsetParent; }).map(e => e.tagName + "." + e.getAttribute("class") + " " + e.textContent.slice(0, 40)).slice(0, 5)`)
 		if width := b.eval("document.documentElement.scrollWidth").(float64); width > 360 || len(wide.([]any)) > 0 {
@@ -105,7 +116,7 @@ func phone(b browser, job string) {
 // puts into the cache; it is no part of this project.
 const axeVersion = "4.14.1"
 
-func accessible(b browser, job string) {
+func accessible(b browser, sections []section) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		b.Skip("no cache folder")
@@ -117,15 +128,12 @@ func accessible(b browser, job string) {
 	}
 	call(b, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true}) // it builds HTML of its own
 	b.do(chromedp.Reload())
-	for _, scheme := range []string{"light", "dark"} {
-		b.size(1280, 900, scheme)
-		for _, s := range append(sections[:len(sections):len(sections)], struct{ at, heading string }{"jobs/" + job, "sentiment"}) {
-			b.visit(s.at, s.heading)
-			b.wait("rest", "!document.querySelector('[aria-busy]')", 5*time.Second)
-			b.eval("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-			b.eval("new Promise(done => setTimeout(done, 300))")
+	for scheme, rules := range map[string]string{"light": `["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]`, "dark": `{ type: "rule", values: ["color-contrast"] }`} {
+		b.size(1280, 900, scheme) // the palettes differ in colours alone
+		for _, s := range sections {
+			unfold(b, s)
 			b.eval(string(axe) + "; 1")
-			found := b.eval(`axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }).then(r =>
+			found := b.eval(`axe.run(document, { runOnly: ` + rules + ` }).then(r =>
 				r.violations.flatMap(v => v.nodes.map(n => v.id + ": " + n.html.slice(0, 160) + " " + n.failureSummary)))`).([]any)
 			for _, f := range found {
 				b.Errorf("%s, %s: %v", s.at, scheme, f)

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,13 +12,17 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"lorikeet/tuning"
+	"lorikeet/tuning/data"
 )
 
 // hostile is what someone may call a label or a file who wants to run a script in the
 // browser of whoever looks at it.
 const hostile = `"'><img src=x onerror=pwned()><script>pwned()</script><svg onload=pwned()>`
 
-var sections = []struct{ at, heading string }{{"playground", "Playground"}, {"models", "Models"}, {"datasets", "Data"}, {"tune", "Tune"}, {"jobs", "Jobs"}, {"system", "System"}}
+// section is a place of the dashboard; then is what is done there before it is looked at.
+type section struct{ at, heading, then string }
+
+var sections = []section{{at: "playground", heading: "Playground"}, {at: "models", heading: "Models"}, {at: "datasets", heading: "Data"}, {at: "tune", heading: "Tune"}, {at: "jobs", heading: "Jobs"}, {at: "system", heading: "System"}}
 
 // TestDashboard is a user's first hour in a browser.
 func TestDashboard(t *testing.T) {
@@ -40,10 +45,11 @@ func TestDashboard(t *testing.T) {
 	compareThere(b, c)
 	t.Run("generates side by side", func(t *testing.T) { b.T = t; generateThere(b) })
 	t.Run("is worked with the keyboard alone", func(t *testing.T) { b.T = t; keyboard(b) })
-	t.Run("fits a phone", func(t *testing.T) { b.T = t; phone(b, job) })
+	everywhere := append(slices.Clone(sections), section{at: "jobs/" + job, heading: "sentiment"})
+	t.Run("fits a phone", func(t *testing.T) { b.T = t; phone(b, everywhere) })
 	t.Run("reads streams that are cut anywhere", func(t *testing.T) { b.T = t; streams(b) })
 	t.Run("knows the service's defaults", func(t *testing.T) { b.T = t; defaults(b) })
-	t.Run("passes axe", func(t *testing.T) { b.T = t; accessible(b, job) })
+	t.Run("passes axe", func(t *testing.T) { b.T = t; accessible(b, everywhere) })
 	t.Run("deletes after a question", func(t *testing.T) { b.T = t; deletes(b, c) })
 }
 
@@ -271,6 +277,11 @@ func defaults(b browser) {
 		})()`).([]any)
 		if len(got) > 0 {
 			b.Errorf("%s %s: %v", s.Kind, s.Method, got)
+		}
+	}
+	for name, want := range map[string][]string{"ailments": data.Ailments, "cures": data.Cures} {
+		if got := b.eval("import('/dashboard/doctor.js').then(m => m." + name + ".join())"); got != strings.Join(want, ",") {
+			b.Errorf("%s are %v, the service has %v", name, got, want)
 		}
 	}
 }

@@ -92,3 +92,18 @@ export async function upload(path, file, onProgress, signal) {
 
 // name puts a name of someone else's into a path.
 export const name = encodeURIComponent;
+
+// save downloads a file. Without a key the browser can do that itself, straight to the disk;
+// it is only asked whether there is something, so that a refusal is shown on the page.
+export async function save(path, file) {
+  const stop = new AbortController();
+  const response = await send("GET", path, { signal: stop.signal });
+  let address = path;
+  if (key.get()) address = URL.createObjectURL(await response.blob());
+  else stop.abort();
+  const a = document.createElement("a");
+  a.href = address;
+  a.download = file;
+  a.click();
+  if (address !== path) setTimeout(() => URL.revokeObjectURL(address), 10000);
+}

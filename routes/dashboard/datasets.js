@@ -1,17 +1,18 @@
 // Data sets: upload with a report, a list, and a look at their rows.
 
-import { badge, busy, button, complain, confirm, el, empty, faultList, link, meter, show, table, toast, unique } from "./dom.js";
-import { all, get, name, remove, upload } from "./api.js";
+import { badge, busy, button, complain, confirm, el, empty, faultList, field, link, meter, show, table, toast, unique } from "./dom.js";
+import { all, get, name, remove, save, upload } from "./api.js";
 import { ago, bytes, count } from "./format.js";
+import { doctor } from "./doctor.js";
 
-export default async function datasets(root, _, signal) {
+export default async function datasets(root, [chosen], signal) {
   const report = el("div", { class: "report", "aria-live": "polite" }), list = el("div");
   show(root, el("h1", {}, "Data"), el("p", { class: "lead" }, "CSV, TSV, JSON lines, JSON or Parquet. Columns, encoding and delimiter are found out; a bad file is refused whole, with the line of every mistake."),
     uploader(report, () => fill(list).catch(complain), signal), report, el("h2", {}, "Uploaded"), list);
-  await fill(list);
+  await fill(list, chosen);
 }
 
-async function fill(list) {
+async function fill(list, chosen) {
   const sets = await all("/datasets");
   if (!sets.length) {
     show(list, empty("No data yet", "Drop a file above, or send one:", `curl ${location.origin}/datasets -F file=@reviews.csv`,
@@ -23,7 +24,11 @@ async function fill(list) {
     const box = el("details", { class: "series" }, el("summary", {},
       el("span", { class: "title" }, el("b", {}, d.name || d.id)), el("span", { class: "tags" }, badge(d.kind), badge(`${count(d.rows)} rows`), d.warnings.length ? badge(`${d.warnings.length} warnings`, "warm") : null),
       el("span", { class: "figures muted" }, `${bytes(d.bytes)} · ${ago(d.created_at)}`)), rows);
-    box.addEventListener("toggle", () => { if (box.open && !rows.hasChildNodes()) describe(rows, d, () => box.remove()).catch(complain); });
+    box.addEventListener("toggle", () => { if (box.open && !rows.hasChildNodes()) describe(rows, d, () => box.remove(), sets).catch(complain); });
+    if (d.id === chosen) {
+      box.open = true;
+      requestAnimationFrame(() => { box.firstElementChild.focus(); box.scrollIntoView({ block: "start" }); });
+    }
     return box;
   }));
 }
@@ -35,7 +40,6 @@ function uploader(report, done, signal) {
   const format = el("select", { id: unique("format") }, ["auto", "csv", "jsonl", "json", "parquet"].map(f => el("option", {}, f)));
   const columns = el("input", { id: unique("columns"), spellcheck: "false", placeholder: '{"text": "review", "label": "stars"}' });
   const sample = el("input", { id: unique("sample"), type: "number", min: 0, placeholder: "all rows" });
-  const field = (label, e) => el("div", { class: "field" }, el("label", { for: e.id }, label), e);
   let depth = 0; // dragenter and dragleave also come from what is inside
   drop.addEventListener("dragenter", e => { e.preventDefault(); depth++; drop.classList.add("over"); });
   drop.addEventListener("dragover", e => e.preventDefault());
@@ -63,7 +67,7 @@ function uploader(report, done, signal) {
       const d = await upload(`/datasets?${query}`, f, progress, mine.signal);
       const inside = el("div");
       show(report, el("section", { class: "panel good" }, el("h2", {}, d.name || f.name, " ", badge(d.kind, "good")), inside));
-      await describe(inside, d, () => show(report));
+      await describe(inside, d, () => show(report), await all("/datasets").catch(() => []));
       done();
     } catch (error) {
       if (error.name === "AbortError") {
@@ -83,32 +87,40 @@ function uploader(report, done, signal) {
     field("Name", title), field("Format", format), field("Columns, as JSON", columns), field("Rows to draw at random", sample))));
 }
 
-// describe shows the report of a data set and its first rows.
-export async function describe(place, d, gone) {
+// describe shows the report of a data set, its first rows, and what can be done with it.
+async function describe(place, d, gone, sets) {
   const labels = Object.entries(d.labels || {}).sort((a, b) => b[1] - a[1]);
   const most = labels.length ? labels[0][1] : 1;
-  const rows = el("div");
+  const rows = el("div"), title = d.name || d.id;
+  const take = button("Delete…", () => busy(take, async () => {
+    if (!await confirm(`Delete ${title}?`, "Jobs that were given it keep their rows.", "Delete")) return;
+    try {
+      await remove(`/datasets/${name(d.id)}`);
+      toast("The data set is deleted");
+      gone();
+      document.getElementById("main").focus();
+    } catch (error) {
+      complain(error);
+    }
+  }), { class: "danger quiet" });
   show(place, el("p", { class: "muted" }, el("code", {}, d.id), ` · ${count(d.rows)} rows · ${bytes(d.bytes)} of ${d.format}`, d.columns.length ? ` · columns ${d.columns.join(", ")}` : ""),
+    d.quarantine ? leftOut(d) : null,
     d.warnings.length ? el("ul", { class: "warnings", "aria-label": "Warnings" }, d.warnings.map(w => el("li", {}, w))) : null,
     labels.length ? el("ol", { class: "scores", "aria-label": "Rows of each label" }, labels.slice(0, 12).map(([l, n]) => el("li", {},
       el("span", { class: "name" }, l), meter(n / most, `Rows labelled ${l}`), el("span", { class: "value" }, count(n))))) : null,
     labels.length > 12 ? el("p", { class: "muted" }, `and ${labels.length - 12} more labels`) : null,
-    rows, el("div", { class: "row" }, link("Tune on it", `#/tune?dataset=${name(d.id)}`, { class: "action" }),
-      button("Delete…", e => busy(e.target, async () => {
-        if (!await confirm(`Delete ${d.name || d.id}?`, "Jobs that were given it keep their rows.", "Delete")) return;
-        try {
-          await remove(`/datasets/${name(d.id)}`);
-          toast("The data set is deleted");
-          gone();
-          document.getElementById("main").focus();
-        } catch (error) {
-          complain(error);
-        }
-      }), { class: "danger quiet" })));
+    rows, doctor(d, sets), el("div", { class: "row" }, link("Tune on it", `#/tune?dataset=${name(d.id)}`, { class: "action" }), take));
   const p = await get(`/datasets/${name(d.id)}/preview?limit=5`);
   if (!p.rows.length) return;
   const heads = [...new Set(p.rows.flatMap(r => Object.keys(r)))];
   show(rows, table("First rows", heads, p.rows.map(r => heads.map(h => clip(h in r ? typeof r[h] === "string" ? r[h] : JSON.stringify(r[h]) : "")))));
+}
+
+// leftOut tells what a cleaned data set was made of, and gives out what it lacks.
+function leftOut(d) {
+  const q = d.quarantine;
+  return el("p", {}, "Cleaned from ", link(d.cleaned_from, `#/datasets/${name(d.cleaned_from)}`), `: ${count(q.rows)} rows are left out (${Object.entries(q.reasons).map(([k, n]) => `${k.replaceAll("_", " ")} ${n}`).join(", ")}). `,
+    button("Download them", () => save(`/datasets/${name(d.id)}/quarantine`, `${d.id}-quarantine.jsonl`).catch(complain), { class: "small" }));
 }
 
 const clip = text => text.length > 240 ? `${text.slice(0, 240)}…` : text;

@@ -40,6 +40,19 @@ export const button = (text, act, attributes) => el("button", { type: "button", 
 export const link = (text, href, attributes) => el("a", { href, ...attributes }, text);
 export const badge = (text, tone) => el("span", { class: `badge ${tone || ""}` }, text);
 
+// pair is a term with its value, for a <dl>; field an input with its label.
+export const pair = (term, value) => el("div", {}, el("dt", {}, term), el("dd", {}, value));
+export function field(label, input, ...more) {
+  input.id ||= unique("field");
+  return el("div", { class: "field" }, el("label", { for: input.id }, label), input, more);
+}
+
+// visit goes to an address of the page, also to the one that is shown: it is read anew.
+export function visit(hash) {
+  if (location.hash === hash) dispatchEvent(new HashChangeEvent("hashchange"));
+  else location.hash = hash;
+}
+
 // busy disables a button while its work goes on.
 export async function busy(b, work) {
   b.disabled = true;

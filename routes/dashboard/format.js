@@ -42,3 +42,12 @@ export function figure(v) {
 
 // metricName is eval_token_accuracy as people say it.
 export const metricName = key => key.replace(/^eval_/, "").replace(/^base_/, "base ").replaceAll("_", " ");
+
+// highlights are the one or two metrics that tell most.
+export function highlights(metrics) {
+  const order = ["eval_accuracy", "eval_f1", "eval_rougeL", "eval_bleu", "eval_exact_match", "eval_token_accuracy", "eval_pearson", "eval_loss", "train_loss"];
+  return order.filter(k => metrics && k in metrics).slice(0, 2).map(k => [k, metrics[k]]);
+}
+
+// percent is a share from 0 to 1.
+export const percent = share => `${Number((100 * share).toPrecision(3))} %`;

@@ -1,12 +1,11 @@
 // One job: its curves and its log as they happen.
 
-import { badge, busy, button, complain, confirm, el, link, meter, show, table, toast } from "./dom.js";
+import { badge, busy, button, complain, confirm, el, link, meter, pair, show, table, toast } from "./dom.js";
 import { get, name, post, send } from "./api.js";
 import { follow } from "./sse.js";
 import { chart, smooth } from "./chart.js";
 import { ago, bytes, duration, figure, metricName } from "./format.js";
 import { kinds, over, tones } from "./jobs.js";
-import { pair } from "./models.js";
 
 const curves = { loss: "Loss", learning_rate: "Learning rate", grad_norm: "Gradient norm", samples_per_second: "Rows a second" };
 const logged = 500; // lines kept on the page
@@ -118,13 +117,14 @@ export default async function job(root, [id], signal) {
       show(head, el("p", { class: "crumb" }, link("Jobs", "#/jobs"), " / ", el("span", { class: "muted" }, j.id)),
         el("div", { class: "row toolbar" }, el("h1", {}, j.name, " ", badge(j.phase && j.status === "running" ? j.phase : j.status, tones[j.status])),
           ["queued", "running"].includes(j.status) ? act("pause") : null, j.status === "paused" ? act("resume") : null, over(j) ? null : act("cancel"),
-          j.result ? link("Try it in the playground", `#/playground?model=${name(j.model)}&with=${name(j.result.adapter.split("@")[0])}`, { class: "action primary" }) : null),
+          j.result ? link("Try it in the playground", `#/playground?model=${name(j.model)}&with=${name(j.result.promoted === false ? j.result.adapter : j.result.adapter.split("@")[0])}`, { class: "action primary" }) : null),
+        j.result && j.result.promoted !== undefined ? el("p", { class: `gate ${j.result.promoted ? "good" : "warm"}` }, badge(j.result.promoted ? "passed its gate" : "held back by its gate", j.result.promoted ? "good" : "warm"), " ", j.result.reason) : null,
         j.error ? el("div", { class: "panel bad", role: "alert" }, el("b", {}, j.error.message), j.error.hint ? el("p", {}, j.error.hint) : null) : null,
         bar, facts);
     }
     if (over(j)) show(bar);
     else show(bar, el("div", { class: "progress" }, meter((p.percent || 0) / 100, "Progress"), el("span", { class: "muted" }, j.status === "queued" ? j.queue_position ? `${j.queue_position} in the queue` : "waits for a worker" : `${Math.round(p.percent || 0)} %`)));
-    show(facts, pair("Tune", `${kinds[j.kind]} of ${j.model}`), j.result ? pair("Registered", j.result.adapter) : null,
+    show(facts, pair("Tune", `${kinds[j.kind]} of ${j.model}`), j.result ? pair("Registered", link(j.result.adapter, `#/models/${name(j.result.adapter.split("@")[0])}`)) : null,
       p.step ? pair("Step", `${p.step} of ${p.total_steps}`) : null, p.loss !== undefined ? pair("Loss", figure(p.loss)) : null,
       !over(j) && p.eta_seconds ? pair("Left", duration(p.eta_seconds)) : null, j.attempt > 1 ? pair("Attempt", j.attempt) : null,
       j.started_at && j.finished_at ? pair("Took", duration((new Date(j.finished_at) - new Date(j.started_at)) / 1000)) : pair("Created", ago(j.created_at)));
@@ -134,7 +134,7 @@ export default async function job(root, [id], signal) {
     const kept = await get(`${path}/checkpoints`, { signal });
     const metrics = Object.entries(j.metrics || {});
     show(extra, metrics.length ? el("section", { class: "panel" }, el("h2", {}, "Metrics"), el("dl", { class: "facts" }, metrics.map(([k, v]) => pair(metricName(k), figure(v))))) : null,
-      kept.data.length ? el("details", { class: "panel" }, el("summary", {}, `${kept.data.length} checkpoints`), table("Checkpoints", ["Step", "Attempt", "Size", ""],
+      kept.data.length ? el("details", { class: "panel" }, el("summary", {}, `${kept.data.length} checkpoints`), table("Checkpoints", ["Step", "Attempt", "Size", "Note"],
         kept.data.map(c => [c.step, c.attempt, bytes(c.bytes), c.best ? badge("best", "good") : ""]))) : null);
   }
 

@@ -2,8 +2,7 @@
 
 import { badge, button, complain, el, empty, link, meter, show, table } from "./dom.js";
 import { get, name } from "./api.js";
-import { ago, duration, figure } from "./format.js";
-import { highlights } from "./models.js";
+import { ago, duration, figure, highlights } from "./format.js";
 
 export const kinds = { lora: "LoRA", full: "full tune", instruction: "instruction tune" };
 export const tones = { queued: "wait", running: "live", paused: "warm", succeeded: "good", failed: "bad", cancelled: "" };
@@ -55,5 +54,5 @@ function result(j) {
   if (j.error) return el("span", { class: "bad" }, j.error.message);
   if (!j.result) return j.progress ? `loss ${figure(j.progress.loss)}` : "–";
   const best = highlights(j.metrics)[0];
-  return [el("b", {}, j.result.adapter), best ? el("span", { class: "muted block" }, `${best[0].replace("eval_", "").replaceAll("_", " ")} ${figure(best[1])}`) : null];
+  return [el("b", {}, j.result.adapter), j.result.promoted === false ? [" ", badge("held back", "warm")] : null, best ? el("span", { class: "muted block" }, `${best[0].replace("eval_", "").replaceAll("_", " ")} ${figure(best[1])}`) : null];
 }

@@ -1,13 +1,15 @@
 // One text, several answers: the base, its adapters and its variants side by side.
 
-import { badge, button, command, el, empty, faultList, link, meter, put, show, unique } from "./dom.js";
+import { badge, button, command, el, empty, faultList, field, link, meter, put, show, unique } from "./dom.js";
 import { all, get, post, send } from "./api.js";
 import { read } from "./sse.js";
 import { figure, ms } from "./format.js";
 
 // What was typed and chosen stays while other sections are looked at.
 const state = { model: "", chosen: new Map(), text: "The waiter was charming and the dessert was superb.", instruction: "", input: "", message: "", prompt: "", mode: "", versions: false, filter: "",
-  tokens: 64, beams: 1, temperature: 0 };
+  tokens: 64, beams: 1, temperature: 0, below: "" };
+
+const brief = 8; // more answers than these are shown in a line each
 
 const writes = m => m.task !== "text-classification";
 
@@ -20,7 +22,10 @@ export default async function playground(root, _, signal, query) {
   }
   if (query.has("model")) state.model = query.get("model");
   if (!bases.some(m => m.name === state.model)) state.model = (bases.find(m => made.some(a => a.base === m.name)) || bases[0]).name;
-  if (query.has("with")) state.chosen.set(state.model, new Set([query.get("with")]));
+  if (query.has("with")) {
+    state.chosen.set(state.model, new Set([query.get("with")]));
+    state.versions ||= query.get("with").includes("@");
+  }
 
   const form = el("form", { class: "panel ask" }), results = el("div", { class: "results", role: "region", "aria-label": "Answers" });
   show(root, el("h1", {}, "Playground"), el("p", { class: "lead" }, "One text, asked of the frozen base and of its adapters at once."), form, results);
@@ -46,7 +51,7 @@ export default async function playground(root, _, signal, query) {
       el("div", { class: "field" }, el("label", { for: id }, "Base"), select),
       writes(m) ? question(m, draw) : area("Text", "text", 3),
       answerers(m, made, draw),
-      writes(m) ? parameters() : null,
+      writes(m) ? parameters() : caution(),
       el("div", { class: "row" }, el("button", { class: "primary", type: "submit" }, "Compare"), button("Stop", () => running.abort(), { hidden: !writes(m) }),
         el("span", { class: "muted keys" }, el("kbd", {}, "Ctrl"), " ", el("kbd", {}, "Enter"))));
   }
@@ -77,13 +82,19 @@ function question(m, draw) {
 
 function parameters() {
   const number = (label, at, attributes) => {
-    const id = unique(at);
-    const e = el("input", { id, type: "number", value: state[at], oninput: () => { state[at] = Number(e.value); }, ...attributes });
-    return el("div", { class: "field" }, el("label", { for: id }, label), e);
+    const e = el("input", { type: "number", value: state[at], oninput: () => { state[at] = Number(e.value); }, ...attributes });
+    return field(label, e);
   };
   return el("details", {}, el("summary", {}, "How it writes"), el("div", { class: "fields" },
     number("Longest answer, tokens", "tokens", { min: 1, max: 4096 }), number("Beams", "beams", { min: 1, max: 16 }),
     number("Temperature (0: greedy)", "temperature", { min: 0, max: 10, step: 0.1 })));
+}
+
+// caution has classifiers abstain where they are not sure.
+function caution() {
+  const below = el("input", { type: "number", min: 0, max: 1, step: "any", value: state.below, placeholder: "never", oninput: () => { state.below = below.value; } });
+  return el("details", { open: state.below !== "" }, el("summary", {}, "How sure it must be"), el("div", { class: "fields" }, field("Abstain below a score of", below)),
+    el("p", { class: "muted" }, "Scores are calibrated where the tune held back 20 rows or more; the metric “abstain below” of an adapter recommends a threshold."));
 }
 
 // options are who can answer for a base.
@@ -112,13 +123,15 @@ function answerers(m, made, draw) {
   }));
   fill();
   const filter = every.length > 13 ? el("input", { type: "search", value: state.filter, placeholder: "Filter by name", "aria-label": "Filter adapters by name", oninput: () => { state.filter = filter.value; fill(); } }) : null;
+  const choose = yes => { every.forEach(o => { if (yes && !o.bare) chosen.add(o.id); else chosen.delete(o.id); }); fill(); };
+  const quick = every.length > brief ? el("span", {}, button("All", () => choose(true), { class: "small quiet", "aria-label": "Ask all of them" }), button("None", () => choose(false), { class: "small quiet", "aria-label": "Ask none of them" })) : null;
   const several = made.some(a => a.base === m.name && a.versions.length > 1);
   const older = several ? el("label", { class: "check" }, el("input", { type: "checkbox", checked: state.versions, onchange: e => { state.versions = e.target.checked; draw(); } }), "Show every version") : null;
-  return el("fieldset", {}, el("legend", {}, "Who answers"), filter, chips, older);
+  return el("fieldset", {}, el("legend", {}, "Who answers"), filter, chips, el("div", { class: "row" }, older, quick));
 }
 
 function askFor(m) {
-  if (!writes(m)) return { inputs: state.text };
+  if (!writes(m)) return { inputs: state.text, ...(state.below === "" ? {} : { abstain_below: Number(state.below) }) };
   const parameters = { max_new_tokens: state.tokens };
   if (state.beams > 1) parameters.num_beams = state.beams;
   if (state.temperature > 0) Object.assign(parameters, { do_sample: true, temperature: state.temperature });
@@ -133,22 +146,48 @@ async function run(m, made, results, signal) {
     show(results, el("p", { class: "empty", role: "alert" }, "Choose who answers: the base, or an adapter."));
     return;
   }
-  const ask = askFor(m);
+  const ask = askFor(m), lines = !writes(m) && asked.length > brief;
   const cards = asked.map(o => {
     const body = el("div", { class: "answer" }, el("span", { class: "muted" }, "…")), foot = el("p", { class: "muted foot" });
-    return { o, body, foot, card: el("article", { class: "card", "aria-label": `Answer of ${o.name}`, "aria-busy": true }, el("h2", {}, o.name, " ", badge(o.id ? o.about : "base")), body, foot) };
+    return { o, body, foot, lines, card: el("article", { class: "card", "aria-label": `Answer of ${o.name}`, "aria-busy": true }, el("h2", {}, o.name, " ", badge(o.id ? o.about : "base")), body, lines ? null : foot) };
   });
-  show(results, el("div", { class: "cards wide" }, cards.map(c => c.card)), curl(m, ask, asked));
+  show(results, el("div", { class: lines ? "cards lines" : "cards wide" }, cards.map(c => c.card)), curl(m, ask, asked));
   results.scrollIntoView({ block: "nearest" });
-  await Promise.all(cards.map(async c => {
+  const each = (list, answer) => Promise.all(list.map(async c => {
     try {
-      await (writes(m) ? write : score)({ ...c.o.body, ...ask }, c, signal);
+      await answer({ ...c.o.body, ...ask }, c, signal);
     } catch (error) {
       if (error.name === "AbortError") put(c.foot, "stopped");
       else refuse(c, error);
     }
     c.card.removeAttribute("aria-busy");
   }));
+  if (writes(m)) return each(cards, write);
+  const together = cards.filter(c => inBatch(c.o));
+  await Promise.all([each(cards.filter(c => !together.includes(c)), score), fanOut(m, ask, together, signal).catch(error => {
+    // One that refuses would keep the others from answering: each is asked on its own.
+    if (error.name !== "AbortError" && (!error.problem || error.problem.status >= 429)) return together.forEach(c => { refuse(c, error); c.card.removeAttribute("aria-busy"); });
+    return each(together, score);
+  })]);
+}
+
+// inBatch is who can be asked along with others: adapters, and a base with a head.
+const inBatch = o => "adapter" in o.body && !o.bare;
+
+const most = 256; // answers in one request
+
+// fanOut asks many adapters about the text in one request, so that they are one batch.
+async function fanOut(m, ask, cards, signal) {
+  for (let at = 0; at < cards.length; at += most) {
+    const part = cards.slice(at, at + most), start = performance.now();
+    const answer = await post("/predict", { model: m.name, ...ask, fan_out: part.map(c => c.o.body.adapter) }, { signal });
+    const took = performance.now() - start;
+    part.forEach((c, i) => {
+      const r = answer.results[i];
+      scored(c, r, r.adapter, `${part.length > 1 ? `one batch of ${part.length}, ` : ""}${ms(answer.timings.inference_ms)} on the device, ${ms(took)} in all`);
+      c.card.removeAttribute("aria-busy");
+    });
+  }
 }
 
 function refuse(c, error) {
@@ -162,13 +201,18 @@ const scoresShown = 8;
 async function score(body, c, signal) {
   const start = performance.now();
   const answer = await post("/predict", body, { signal });
-  const took = performance.now() - start;
-  const r = answer.results[0], one = r.scores.length === 1;
-  show(c.body, el("p", { class: "verdict" }, one ? figure(r.score) : r.label),
-    one ? null : el("ol", { class: "scores" }, r.scores.slice(0, scoresShown).map(s => el("li", {},
-      el("span", { class: "name" }, s.label), meter(s.score, s.label), el("span", { class: "value" }, s.score.toFixed(3))))),
-    r.scores.length > scoresShown ? el("p", { class: "muted" }, `and ${r.scores.length - scoresShown} more labels`) : null);
-  show(c.foot, `${answer.adapter ? `${answer.adapter.name}@${answer.adapter.version} · ` : ""}${ms(answer.timings.inference_ms)} on the device, ${ms(took)} in all · ${answer.usage.input_tokens} tokens`);
+  const took = performance.now() - start, a = answer.adapter;
+  scored(c, answer.results[0], a && `${a.name}@${a.version}`, `${ms(answer.timings.inference_ms)} on the device, ${ms(took)} in all · ${answer.usage.input_tokens} tokens`);
+}
+
+// scored shows one result: its label, unless the model abstains, and the scores.
+function scored(c, r, by, foot) {
+  const one = r.scores.length === 1, best = r.scores[0];
+  show(c.body, el("p", { class: "verdict" }, r.abstained ? el("span", { class: "muted" }, "abstains", c.lines ? `, at best ${best.label}` : "") : one ? figure(r.score) : r.label),
+    one ? null : el("ol", { class: "scores" }, r.scores.slice(0, c.lines ? 1 : scoresShown).map(s => el("li", {},
+      c.lines ? null : el("span", { class: "name" }, s.label), meter(s.score, s.label), el("span", { class: "value" }, s.score.toFixed(3))))),
+    r.scores.length > scoresShown && !c.lines ? el("p", { class: "muted" }, `and ${r.scores.length - scoresShown} more labels`) : null);
+  show(c.foot, by ? `${by} · ` : "", r.abstained ? `not sure enough: ${best.label} reaches ${best.score.toFixed(3)} · ` : "", r.calibrated ? "calibrated · " : "", foot);
 }
 
 async function write(body, c, signal) {
@@ -200,9 +244,8 @@ async function write(body, c, signal) {
 function curl(m, ask, asked) {
   const quoted = body => `-H 'Content-Type: application/json' -d '${JSON.stringify(body).replaceAll("'", "'\\''")}'`;
   const line = (path, body) => `curl ${location.origin}${path} ${quoted(body)}`;
-  const mixed = asked.filter(o => "adapter" in o.body && !o.bare);
-  const lines = writes(m) ? asked.map(o => line("/generate", { ...o.body, ...ask }))
-    : [mixed.length > 1 ? line("/predict", { model: m.name, inputs: mixed.map(() => ask.inputs), adapters: mixed.map(o => o.body.adapter) }) : null,
-      ...asked.filter(o => !mixed.includes(o) || mixed.length === 1).map(o => line("/predict", { ...o.body, ...ask }))].filter(Boolean);
-  return el("details", { class: "curl" }, el("summary", {}, "The same with curl", mixed.length > 1 && !writes(m) ? ", in one batch" : ""), lines.map(command));
+  const mixed = writes(m) ? [] : asked.filter(inBatch), together = mixed.length > 1;
+  const lines = [together ? line("/predict", { model: m.name, ...ask, fan_out: mixed.map(o => o.body.adapter) }) : null,
+    ...asked.filter(o => !together || !mixed.includes(o)).map(o => line(writes(m) ? "/generate" : "/predict", { ...o.body, ...ask }))].filter(Boolean);
+  return el("details", { class: "curl" }, el("summary", {}, "The same with curl", together ? ", in one batch" : ""), lines.map(command));
 }

@@ -1,9 +1,8 @@
 // The queue, who works on it, and the process itself.
 
-import { badge, el, empty, meter, show, table } from "./dom.js";
+import { badge, el, empty, meter, pair, show, table } from "./dom.js";
 import { get } from "./api.js";
 import { bytes, count, duration } from "./format.js";
-import { pair } from "./models.js";
 
 export default async function system(root, _, signal) {
   const queue = el("div"), process = el("div");

@@ -1,9 +1,8 @@
 // The form for a tune. The plan of a dry run comes first; then it can be started.
 
-import { badge, busy, button, complain, el, empty, faultList, link, show, toast, unique } from "./dom.js";
+import { badge, busy, button, complain, el, empty, faultList, link, pair, show, toast, unique } from "./dom.js";
 import { all, get, post } from "./api.js";
 import { bytes, count, duration } from "./format.js";
-import { pair } from "./models.js";
 
 const whole = f => f.kind === "full" || f.kind === "instruction" && f.method === "full";
 const instruction = f => f.kind === "instruction";
@@ -32,6 +31,9 @@ export const options = [
   { at: "lora.dropout", label: "LoRA dropout", standard: 0, more: true, when: f => !whole(f), ...number({ min: 0, max: 1 }) },
   { at: "lora.target_modules", label: "LoRA target modules", hint: "the base's own; all-linear", more: true, when: f => !whole(f), read: targets },
   { at: "early_stopping.patience", label: "Stop after so many evaluations without gain", hint: "never", more: true, ...number({ min: 1, step: 1 }) },
+  { at: "promote.if", label: "Gate: becomes current only if better in", hint: "always becomes current", more: true, suggest: ["eval_accuracy", "eval_f1_macro", "eval_loss", "eval_pearson", "eval_token_accuracy", "eval_rougeL", "eval_bleu", "eval_exact_match"] },
+  { at: "promote.than", label: "Gate: better than", more: true, choices: ["", "base"], none: "the current version" },
+  { at: "promote.min_delta", label: "Gate: better by more than", hint: "0", more: true, ...number() },
   { at: "evaluate.every_steps", label: "Evaluate every so many steps", hint: "once an epoch", more: true, ...number({ min: 0, step: 1 }) },
   { at: "checkpoint_every_steps", label: "Checkpoint every so many steps", hint: "as time goes by", more: true, ...number({ min: 0, step: 1 }) },
   { at: "template", label: "Template of the prompts", more: true, when: instruction, choices: ["", "plain", "t5", "alpaca", "chat"] },
@@ -102,10 +104,11 @@ export default async function tune(root, _, signal, query) {
   }
   function option(o) {
     const standard = typeof o.standard === "function" ? o.standard(draft) : o.standard;
-    const input = o.choices ? el("select", {}, o.choices.map(c => el("option", { value: c }, c || "the base's own")))
-      : el("input", { type: o.type || "text", min: o.min, max: o.max, step: o.step, spellcheck: "false", placeholder: standard === undefined ? o.hint : standard, inputmode: o.type ? "decimal" : undefined });
+    const known = o.suggest ? el("datalist", { id: unique("known") }, o.suggest.map(s => el("option", { value: s }))) : null;
+    const input = o.choices ? el("select", {}, o.choices.map(c => el("option", { value: c }, c || o.none || "the base's own")))
+      : el("input", { type: o.type || "text", min: o.min, max: o.max, step: o.step, spellcheck: "false", placeholder: standard === undefined ? o.hint : standard, inputmode: o.type ? "decimal" : undefined, list: known ? known.id : undefined });
     if (o.choices && standard) input.value = draft[o.at] || standard;
-    return field(o.at, o.label, input);
+    return field(o.at, o.label, input, known);
   }
   const radios = (legend, at, choices) => {
     const group = unique(at);
@@ -175,7 +178,7 @@ export default async function tune(root, _, signal, query) {
       try {
         const p = await post(`/tune/${draft.kind}?dry_run=true`, asked, { signal });
         checked = { kind: draft.kind, body: asked, key: once() };
-        propose(p);
+        propose(p, asked.promote);
       } catch (error) {
         show(plan);
         if (error.problem && [400, 404, 422].includes(error.problem.status)) tell(error.problem);
@@ -184,7 +187,7 @@ export default async function tune(root, _, signal, query) {
     });
   });
 
-  function propose(p) {
+  function propose(p, gate) {
     const start = button("Start tuning", () => busy(start, async () => {
       if (!checked) return;
       try {
@@ -200,7 +203,9 @@ export default async function tune(root, _, signal, query) {
     show(plan, el("section", { class: "panel good", "aria-label": "Plan" }, el("h2", {}, "Plan"),
       el("dl", { class: "facts" }, pair("Rows", `${count(p.rows)}${p.validation_rows ? ` and ${count(p.validation_rows)} held back` : ""}`), pair("Steps", `${count(p.steps)}, ${count(p.steps_per_epoch)} an epoch`),
         pair("Learns", `${count(p.trainable_parameters)} of ${count(p.total_parameters)} parameters`), pair("Time", p.estimated_seconds ? `about ${duration(p.estimated_seconds)}` : "not known yet"), pair("Memory", `about ${bytes(p.estimated_memory_bytes)}`),
-        p.truncated_rows ? pair("Cut", `${count(p.truncated_rows)} rows are longer than the longest text`) : null),
+        p.lengths && p.lengths.max ? pair("Length of a row", `${count(p.lengths.median)} tokens, at most ${count(p.lengths.max)}`) : null,
+        p.truncated_rows ? pair("Cut", `${count(p.truncated_rows)} rows are longer than the longest text`) : null,
+        gate ? pair("Becomes current", `if ${gate.if} is better than that of ${gate.than === "base" ? "the base" : "the current version"}`) : null),
       p.labels && p.labels.length ? el("p", {}, el("span", { class: "muted" }, "Labels "), p.labels.slice(0, 30).map(l => [badge(l), " "])) : null,
       (p.warnings || []).length ? el("ul", { class: "warnings", "aria-label": "Warnings" }, p.warnings.map(w => el("li", {}, w))) : null,
       el("div", { class: "row" }, start)));

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,8 @@ type adapter struct {
 	Residency string             `json:"residency"`
 	Pinned    bool               `json:"pinned"`
 	Metrics   map[string]float64 `json:"metrics"`
+	Gate      *adapters.Gate     `json:"gate"`
+	Traffic   *traffic           `json:"traffic"`
 	Job       string             `json:"job"`
 	Source    string             `json:"source"`
 	CreatedAt time.Time          `json:"created_at"`
@@ -48,8 +51,8 @@ func (v adapter) place() string {
 
 func (a *app) adapters() *cobra.Command {
 	all := &cobra.Command{Use: "adapters", Short: "List, bring, take and steer adapters and variants",
-		Example: "  service adapters list\n  service adapters download imdb@3 --to ./imdb\n  service adapters rollback imdb 2"}
-	all.AddCommand(a.listAdapters(), a.getAdapter(), a.importAdapter(), a.downloadAdapter(), a.rollback(), a.deleteAdapters(),
+		Example: "  service adapters list\n  service adapters download imdb@3 --to ./imdb\n  service adapters traffic imdb 3=90 4=10\n  service adapters rollback imdb 2"}
+	all.AddCommand(a.listAdapters(), a.getAdapter(), a.passport(), a.card(), a.importAdapter(), a.downloadAdapter(), a.mergeAdapters(), a.traffic(), a.rollback(), a.deleteAdapters(),
 		a.place("load", "Bring a version onto the device"), a.place("unload", "Take a version off the device"),
 		a.place("pin", "Keep a version on the device"), a.place("unpin", "Let a version leave the device again"))
 	return all
@@ -123,33 +126,22 @@ func (v adapter) show(out io.Writer) error {
 		rank = fmt.Sprintf("%d on %s", v.Rank, strings.Join(v.Targets, ", "))
 	}
 	return facts(out, withMetrics([]string{"name", v.String(), "versions", strings.TrimSpace(versions), "kind", v.Kind + " of " + v.Base, "rank", rank, "labels", clip(strings.Join(v.Labels, ", "), 200),
-		"template", v.Template, "where", v.place(), "size", size(v.Bytes), "files", strings.Join(slices.Sorted(maps.Keys(v.Files)), ", "),
+		"template", v.Template, "gate", gated(v.Gate), "traffic", v.Traffic.String(), "where", v.place(), "size", size(v.Bytes), "files", strings.Join(slices.Sorted(maps.Keys(v.Files)), ", "),
 		"digest", v.Digest, "job", v.Job, "source", v.Source, "created", v.CreatedAt.Local().Format(time.DateTime)}, v.Metrics)...)
 }
 
-// place is a command that moves a version.
+// place is a command that moves versions, each on its own.
 func (a *app) place(what, short string) *cobra.Command {
 	cmd := &cobra.Command{Use: what + " NAME[@VERSION]…", Short: short, Args: cobra.MinimumNArgs(1), Example: "  service adapters " + what + " imdb@3", ValidArgsFunction: a.suggest(adapterRefs)}
 	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, refs []string) error {
-		var errs []error
-		for _, ref := range refs {
+		return a.each(out, refs, func(ref string) (string, json.RawMessage, error) {
 			v, _, err := find(ctx, c, ref)
 			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", clean(ref), err))
-				continue
+				return "", nil, err
 			}
 			text, err := c.post(ctx, v.path()+"/"+what, nil, &v)
-			switch {
-			case err != nil:
-				errs = append(errs, fmt.Errorf("%s: %w", clean(ref), err))
-			case a.json:
-				errs = append(errs, answer(out, text))
-			default:
-				_, err = fmt.Fprintf(out, "%s %s\n", clean(v.String()), clean(v.place()))
-				errs = append(errs, err)
-			}
-		}
-		return errors.Join(errs...)
+			return clean(v.String() + " " + v.place()), text, err
+		})
 	})
 	return cmd
 }
@@ -177,7 +169,7 @@ func (a *app) deleteAdapters() *cobra.Command {
 	cmd := &cobra.Command{Use: "delete NAME[@VERSION]…", Aliases: []string{"rm"}, Short: "Delete adapters with all their versions, or one version", Args: cobra.MinimumNArgs(1),
 		Example: "  service adapters delete imdb@2\n  service adapters delete imdb --yes", ValidArgsFunction: a.suggest(adapterRefs)}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed where nobody can be asked")
-	cmd.RunE = a.run(func(ctx context.Context, c *client, _ io.Writer, refs []string) error {
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, refs []string) error {
 		for _, ref := range refs {
 			if _, _, err := split(ref); err != nil {
 				return err
@@ -193,7 +185,7 @@ func (a *app) deleteAdapters() *cobra.Command {
 				return errors.New("nothing was deleted")
 			}
 		}
-		return c.deleteEach(ctx, refs, func(ref string) string {
+		return a.deleteEach(ctx, c, out, refs, func(ref string) string {
 			name, version, _ := split(ref) // checked above
 			if version == 0 {
 				return path("adapters", name)

@@ -136,7 +136,7 @@ func TestPredict(t *testing.T) {
 	if strings.Contains(out, "\x1b") {
 		t.Errorf("a label reaches the terminal as it is: %q", out)
 	}
-	same(t, "the request", f.body(0), `{"model":"bert","inputs":["Lovely soup.","Lovely soup."],"adapters":["imdb","topic@2"],"top_k":1}`)
+	same(t, "the request", f.body(0), `{"model":"bert","inputs":["Lovely soup."],"fan_out":["imdb","topic@2"],"top_k":1}`)
 	if f.asked[0].key != "Bearer lk_test" {
 		t.Errorf("key %q", f.asked[0].key)
 	}
@@ -153,7 +153,23 @@ func TestPredict(t *testing.T) {
 		if out, _, _ := f.run("", "predict", "-a", "imdb", "--bare", "x"); !strings.Contains(out, "BARE BASE") {
 			t.Errorf("%s", out)
 		}
-		same(t, "the request", f.body(0), `{"inputs":["x","x"],"adapters":[null,"imdb"],"top_k":1}`)
+		same(t, "the request", f.body(0), `{"inputs":["x"],"fan_out":[null,"imdb"],"top_k":1}`)
+	})
+	t.Run("asks a list of adapters", func(t *testing.T) {
+		f := newFake(t, f.answers)
+		out, errOut, code := f.run("", "predict", "--adapters", "imdb,topic@2", "x", "--calibrated")
+		if code != 0 || !strings.Contains(out, "IMDB") || !strings.Contains(out, "TOPIC@2") {
+			t.Errorf("%d %s%s", code, out, errOut)
+		}
+		same(t, "the request", f.body(0), `{"inputs":["x"],"fan_out":["imdb","topic@2"],"top_k":1,"calibrated":true}`)
+	})
+	t.Run("tells that a model abstains", func(t *testing.T) {
+		f := newFake(t, map[string]http.HandlerFunc{"POST /predict": says(`{"results":[{"label":null,"score":0.6,"scores":[{"label":"positive","score":0.6}],"abstained":true},{"label":"a","score":0.9,"scores":[{"label":"a","score":0.9}],"abstained":false}]}`)})
+		out, errOut, code := f.run("", "predict", "-a", "imdb", "--abstain-below", "0", "x", "y")
+		if code != 0 || !strings.Contains(out, "x     abstains (positive 0.600)\n") || !strings.Contains(out, "y     a 0.900\n") {
+			t.Errorf("%d %s%s", code, out, errOut)
+		}
+		same(t, "the request", f.body(0), `{"adapter":"imdb","inputs":["x","y"],"top_k":1,"abstain_below":0}`)
 	})
 	t.Run("cuts many texts into requests", func(t *testing.T) {
 		file := filepath.Join(t.TempDir(), "texts")
@@ -276,7 +292,7 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%s --help: %d %s", c.CommandPath(), code, out)
 		}
 	})
-	if n < 25 {
+	if n < 35 {
 		t.Errorf("only %d commands", n)
 	}
 }
@@ -288,7 +304,8 @@ func TestCompletion(t *testing.T) {
 		"GET /tune/jobs?limit=50": says(`{"data":[{"id":"job_1","name":"im\u001bdb","status":"running"}]}`)})
 	for line, want := range map[string]string{
 		"predict -m ": "bert\nwhole\n", "tune lora -m ": "bert\n", "predict -a ": "imdb\nimdb@1\nimdb@2\n", "jobs cancel ": "job_1\tim\uFFFDdb, running\n",
-		"adapters rollback ": "imdb\n", "jobs list --status ": "queued\nrunning\n",
+		"adapters rollback ": "imdb\n", "jobs list --status ": "queued\nrunning\n", "adapters traffic ": "imdb\n", "adapters merge imdb ": "imdb\nimdb@1\n",
+		"adapters merge --method ": "linear\ncat\n", "datasets clean --drop ": "duplicate\n", "tune lora --gate-than ": "current\nbase\n", "predict --adapters ": "imdb\nimdb@1\n",
 	} {
 		out, _, _ := f.run("", append([]string{"__complete"}, strings.Split(line, " ")...)...)
 		if !strings.HasPrefix(out, want) {

@@ -108,8 +108,8 @@ func (c *client) send(ctx context.Context, r request) (*http.Response, error) {
 	return nil, p
 }
 
-// raw makes a request and gives the JSON of its answer; nil for an empty one.
-func (c *client) raw(ctx context.Context, r request) (json.RawMessage, error) {
+// text makes a request and gives its answer, whatever that is.
+func (c *client) text(ctx context.Context, r request) ([]byte, error) {
 	res, err := c.send(ctx, r)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,17 @@ func (c *client) raw(ctx context.Context, r request) (json.RawMessage, error) {
 		return nil, fmt.Errorf("%s %s: the answer breaks off: %w", r.method, r.path, err)
 	case len(text) > largestAnswer:
 		return nil, fmt.Errorf("%s %s: the answer is larger than %d MiB", r.method, r.path, largestAnswer>>20)
-	case len(text) > 0 && !json.Valid(text):
+	}
+	return text, nil
+}
+
+// raw makes a request and gives the JSON of its answer; nil for an empty one.
+func (c *client) raw(ctx context.Context, r request) (json.RawMessage, error) {
+	text, err := c.text(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > 0 && !json.Valid(text) {
 		return nil, fmt.Errorf("%s %s: the answer is not JSON; is %s this service?", r.method, r.path, c.base)
 	}
 	return bytes.TrimSpace(text), nil
@@ -154,11 +164,16 @@ func jsonRequest(path string, body any) (request, error) {
 func (c *client) into(ctx context.Context, r request, v any) (json.RawMessage, error) {
 	text, err := c.raw(ctx, r)
 	if err == nil && v != nil {
-		if err = json.Unmarshal(text, v); err != nil {
-			err = fmt.Errorf("%s %s: %w; is this service newer than the command?", r.method, r.path, err)
-		}
+		err = decode(r, text, v)
 	}
 	return text, err
+}
+
+func decode(r request, text json.RawMessage, v any) error {
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("%s %s: %w; is this service newer than the command?", r.method, r.path, err)
+	}
+	return nil
 }
 
 // list is all pages of a list, up to most items; 0: all of them.

@@ -20,9 +20,9 @@ import (
 )
 
 func (a *app) datasets() *cobra.Command {
-	sets := &cobra.Command{Use: "datasets", Short: "Upload, list and look at data sets",
-		Example: "  service datasets upload reviews.csv\n  service datasets preview ds_9f86d081884c7d659a2f"}
-	sets.AddCommand(a.uploadDataset(), a.listDatasets(), a.getDataset(), a.previewDataset(), a.deleteDatasets())
+	sets := &cobra.Command{Use: "datasets", Short: "Upload, list, look at and clean data sets",
+		Example: "  service datasets upload reviews.csv\n  service datasets preview ds_9f86d081884c7d659a2f\n  service datasets doctor ds_9f86d081884c7d659a2f"}
+	sets.AddCommand(a.uploadDataset(), a.listDatasets(), a.getDataset(), a.previewDataset(), a.doctor(), a.cleanDataset(), a.quarantine(), a.deleteDatasets())
 	return sets
 }
 
@@ -103,7 +103,7 @@ func showDataset(out io.Writer, d datasets.Dataset) error {
 		labels = append(labels, fmt.Sprintf("%s %d", l, d.Labels[l]))
 	}
 	return facts(out, "id", d.ID, "name", d.Name, "kind", string(d.Kind), "rows", fmt.Sprint(d.Rows), "columns", strings.Join(d.Columns, ", "),
-		"labels", strings.Join(labels, ", "), "size", size(d.Bytes)+" of "+d.Format)
+		"labels", strings.Join(labels, ", "), "size", size(d.Bytes)+" of "+d.Format, "cleaned from", d.CleanedFrom, "left out", leftOut(d.Quarantine))
 }
 
 func (a *app) listDatasets() *cobra.Command {
@@ -161,19 +161,16 @@ func (a *app) previewDataset() *cobra.Command {
 func (a *app) deleteDatasets() *cobra.Command {
 	cmd := &cobra.Command{Use: "delete ID…", Aliases: []string{"rm"}, Short: "Delete data sets; jobs that were given them keep their rows", Args: cobra.MinimumNArgs(1),
 		Example: "  service datasets delete ds_9f86d081884c7d659a2f", ValidArgsFunction: a.suggest(datasetIDs)}
-	cmd.RunE = a.run(func(ctx context.Context, c *client, _ io.Writer, ids []string) error {
-		return c.deleteEach(ctx, ids, func(id string) string { return path("datasets", id) })
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, ids []string) error {
+		return a.deleteEach(ctx, c, out, ids, func(id string) string { return path("datasets", id) })
 	})
 	return cmd
 }
 
-// deleteEach deletes one after the other, and tells of all that could not be.
-func (c *client) deleteEach(ctx context.Context, names []string, at func(string) string) error {
-	var errs []error
-	for _, name := range names {
-		if _, err := c.raw(ctx, request{method: del, path: at(name)}); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", clean(name), err))
-		}
-	}
-	return errors.Join(errs...)
+// deleteEach deletes one after the other.
+func (a *app) deleteEach(ctx context.Context, c *client, out io.Writer, names []string, at func(string) string) error {
+	return a.each(out, names, func(name string) (string, json.RawMessage, error) {
+		text, err := c.raw(ctx, request{method: del, path: at(name)})
+		return "", text, err
+	})
 }

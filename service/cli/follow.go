@@ -94,7 +94,7 @@ func (a *app) waitFor(ctx context.Context, c *client, out io.Writer, b *bar, id 
 	if a.json {
 		err = answer(out, text)
 	} else if j.Status == tuning.Succeeded {
-		err = facts(out, "registered", registered(j), "metrics", bestMetrics(j.Metrics))
+		err = facts(out, "registered", registered(j), "gate", verdict(j.Result), "metrics", bestMetrics(j.Metrics))
 	}
 	if j.Status != tuning.Succeeded {
 		return errors.Join(err, coded{unsuccessful(j), jobFailed})

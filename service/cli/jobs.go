@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,7 +19,7 @@ import (
 func (a *app) jobs() *cobra.Command {
 	jobs := &cobra.Command{Use: "jobs", Short: "List, follow and steer tuning jobs",
 		Example: "  service jobs list --status running\n  service jobs wait job_k3x9\n  service jobs pause job_k3x9"}
-	jobs.AddCommand(a.listJobs(), a.getJob(), a.waitJob(), a.jobEvents(),
+	jobs.AddCommand(a.listJobs(), a.getJob(), a.waitJob(), a.jobEvents(), a.checkpoints(),
 		a.steer("cancel", "End jobs for good"), a.steer("pause", "Take jobs off their workers after a checkpoint"), a.steer("resume", "Let paused jobs go on"), a.deleteJobs(), a.queue())
 	return jobs
 }
@@ -108,7 +107,7 @@ func showJob(out io.Writer, j tuning.Job) error {
 		step = fmt.Sprintf("%d of %d, loss %s", p.Step, p.TotalSteps, figure(p.Loss))
 	}
 	return facts(out, withMetrics([]string{"id", j.ID, "tune", string(j.Kind) + " of " + j.Model, "name", j.Name, "status", standing(j), "phase", j.Phase, "step", step, "attempt", fmt.Sprint(j.Attempt),
-		"registered", registered(j), "error", failure, "created", when(&j.CreatedAt), "started", when(j.StartedAt), "finished", when(j.FinishedAt)}, j.Metrics)...)
+		"registered", registered(j), "gate", verdict(j.Result), "error", failure, "created", when(&j.CreatedAt), "started", when(j.StartedAt), "finished", when(j.FinishedAt)}, j.Metrics)...)
 }
 
 // withMetrics adds a pair for each of them, in order.
@@ -151,21 +150,11 @@ func (a *app) jobEvents() *cobra.Command {
 func (a *app) steer(what, short string) *cobra.Command {
 	cmd := &cobra.Command{Use: what + " ID…", Short: short, Args: cobra.MinimumNArgs(1), Example: "  service jobs " + what + " job_k3x9", ValidArgsFunction: a.suggest(jobIDs)}
 	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, ids []string) error {
-		var errs []error
-		for _, id := range ids {
+		return a.each(out, ids, func(id string) (string, json.RawMessage, error) {
 			var j tuning.Job
 			text, err := c.post(ctx, path("tune", "jobs", id, what), nil, &j)
-			switch {
-			case err != nil:
-				errs = append(errs, fmt.Errorf("%s: %w", clean(id), err))
-			case a.json:
-				errs = append(errs, answer(out, text))
-			default:
-				_, err = fmt.Fprintf(out, "%s %s\n", clean(j.ID), standing(j))
-				errs = append(errs, err)
-			}
-		}
-		return errors.Join(errs...)
+			return clean(j.ID + " " + standing(j)), text, err
+		})
 	})
 	return cmd
 }
@@ -173,8 +162,8 @@ func (a *app) steer(what, short string) *cobra.Command {
 func (a *app) deleteJobs() *cobra.Command {
 	cmd := &cobra.Command{Use: "delete ID…", Aliases: []string{"rm"}, Short: "Delete jobs that are over; what they trained stays", Args: cobra.MinimumNArgs(1),
 		Example: "  service jobs delete job_k3x9", ValidArgsFunction: a.suggest(jobIDs)}
-	cmd.RunE = a.run(func(ctx context.Context, c *client, _ io.Writer, ids []string) error {
-		return c.deleteEach(ctx, ids, func(id string) string { return path("tune", "jobs", id) })
+	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, ids []string) error {
+		return a.deleteEach(ctx, c, out, ids, func(id string) string { return path("tune", "jobs", id) })
 	})
 	return cmd
 }

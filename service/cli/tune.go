@@ -15,17 +15,22 @@ import (
 
 // plan is what a dry run answers.
 type plan struct {
-	Rows           int      `json:"rows"`
-	ValidationRows int      `json:"validation_rows"`
-	Steps          int      `json:"steps"`
-	StepsPerEpoch  int      `json:"steps_per_epoch"`
-	TruncatedRows  int      `json:"truncated_rows"`
-	Labels         []string `json:"labels"`
-	Trainable      int64    `json:"trainable_parameters"`
-	Total          int64    `json:"total_parameters"`
-	Seconds        float64  `json:"estimated_seconds"`
-	Memory         int64    `json:"estimated_memory_bytes"`
-	Warnings       []string `json:"warnings"`
+	Rows           int `json:"rows"`
+	ValidationRows int `json:"validation_rows"`
+	Steps          int `json:"steps"`
+	StepsPerEpoch  int `json:"steps_per_epoch"`
+	TruncatedRows  int `json:"truncated_rows"`
+	Lengths        struct {
+		Median int `json:"median"`
+		P95    int `json:"p95"`
+		Max    int `json:"max"`
+	} `json:"lengths"`
+	Labels    []string `json:"labels"`
+	Trainable int64    `json:"trainable_parameters"`
+	Total     int64    `json:"total_parameters"`
+	Seconds   float64  `json:"estimated_seconds"`
+	Memory    int64    `json:"estimated_memory_bytes"`
+	Warnings  []string `json:"warnings"`
 }
 
 func (a *app) tune() *cobra.Command {
@@ -35,7 +40,8 @@ func (a *app) tune() *cobra.Command {
   service tune instruction -m t5 -n helper --data hf:bigscience/P3:train --set dataset.sample=400`}
 	cmd.AddCommand(
 		a.tuneKind(tuning.LoRA, "Tune a LoRA adapter: a new version of its name", `  service tune lora -m bert -n imdb --data reviews.csv --validation 0.1 --epochs 5 --wait
-  service tune lora -m bert -n imdb --data reviews.csv --dry-run`),
+  service tune lora -m bert -n imdb --data reviews.csv --dry-run
+  service tune lora -m bert -n imdb --data reviews.csv --validation 0.1 --gate eval_accuracy --gate-min-delta 0.01`),
 		a.tuneKind(tuning.Full, "Tune all weights: a model of its own", `  service tune full -m bert -n whole --data reviews.csv --epochs 2 --wait`),
 		a.tuneKind(tuning.Instruction, "Tune a base that writes, on instructions, conversations or translations",
 			`  service tune instruction -m t5 -n helper --data rows.jsonl --validation 0.1 --set evaluate.generate_rows=50 --wait`))
@@ -59,6 +65,9 @@ var tuneFlags = []struct {
 	{"alpha", "lora.alpha", false, "LoRA's `ALPHA`"},
 	{"target-modules", "lora.target_modules", false, "`NAMES` of the modules that get an adapter, as query,value; or all-linear"},
 	{"early-stopping", "early_stopping.patience", false, "stop after `N` evaluations without gain"},
+	{"gate", "promote.if", true, "become current only if better in this `METRIC` of the rows held back, such as eval_accuracy"},
+	{"gate-than", "promote.than", true, "better than the `current` version (the default), or than the base"},
+	{"gate-min-delta", "promote.min_delta", false, "better by more than `X`"},
 	{"method", "method", true, "of an instruction tune: lora or full"},
 	{"template", "template", true, "of the prompts: plain, t5, alpaca or chat"},
 	{"source-lang", "source_lang", true, "language of the sources of a translation"},
@@ -97,6 +106,7 @@ With --wait the exit status is 3 when the job does not succeed.`}
 	}
 	a.completes(cmd, "model", bases)
 	a.completes(cmd, "name", adapterNames)
+	a.completes(cmd, "gate-than", func(context.Context, *client) []string { return []string{"current", "base"} })
 	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, _ []string) error {
 		body, err := readSpec(spec, cmd.InOrStdin())
 		if err != nil {
@@ -194,9 +204,13 @@ func (p plan) show(out io.Writer, b *bar) error {
 	if p.TruncatedRows > 0 {
 		cut = fmt.Sprintf("%d rows are longer than the longest text", p.TruncatedRows)
 	}
+	lengths := ""
+	if n := p.Lengths; n.Max > 0 {
+		lengths = fmt.Sprintf("%d tokens, 95 of 100 up to %d, the longest %d", n.Median, n.P95, n.Max)
+	}
 	for _, w := range p.Warnings {
 		b.note("warning: %s", w)
 	}
-	return facts(out, "rows", rows, "labels", strings.Join(p.Labels, ", "), "steps", fmt.Sprintf("%d, %d an epoch", p.Steps, p.StepsPerEpoch),
+	return facts(out, "rows", rows, "median row", lengths, "labels", strings.Join(p.Labels, ", "), "steps", fmt.Sprintf("%d, %d an epoch", p.Steps, p.StepsPerEpoch),
 		"learns", count(p.Trainable)+" of "+count(p.Total)+" parameters", "time", took, "memory", "about "+size(p.Memory), "cut", cut)
 }

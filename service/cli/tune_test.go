@@ -21,9 +21,9 @@ func TestTuneBody(t *testing.T) {
 	f := newFake(t, map[string]http.HandlerFunc{
 		"POST /datasets?name=rows.csv":        says(`{"id":"ds_1","kind":"classification","rows":1,"warnings":[],"errors":[]}`),
 		"POST /tune/lora":                     says(`{"id":"job_1","status":"queued"}`),
-		"POST /tune/instruction?dry_run=true": says(`{"rows":9,"validation_rows":1,"steps":27,"steps_per_epoch":9,"trainable_parameters":1000,"total_parameters":5300000,"estimated_seconds":65,"estimated_memory_bytes":1048576,"warnings":["few rows"]}`)})
+		"POST /tune/instruction?dry_run=true": says(`{"rows":9,"validation_rows":1,"steps":27,"steps_per_epoch":9,"trainable_parameters":1000,"total_parameters":5300000,"estimated_seconds":65,"estimated_memory_bytes":1048576,"lengths":{"median":12,"p95":40,"max":96},"warnings":["few rows"]}`)})
 	out, errOut, code := f.run("", "tune", "lora", "--spec", spec, "-m", "bert", "-n", "imdb", "-d", rows, "--validation", "0.1", "--epochs", "3", "--rank", "4", "--target-modules", "query,value",
-		"--idempotency-key", "123", "--set", "hyperparameters.warmup_ratio=0.1", "--set", "lora.use_rslora=true", "--set", "metadata.note=two words")
+		"--idempotency-key", "123", "--gate", "eval_accuracy", "--gate-than", "base", "--gate-min-delta", "0.01", "--set", "hyperparameters.warmup_ratio=0.1", "--set", "lora.use_rslora=true", "--set", "metadata.note=two words")
 	if code != 0 || out != "job_1\n" || !strings.Contains(errOut, "service jobs wait job_1") || !strings.Contains(errOut, "ds_1, 1 rows") {
 		t.Fatalf("%d %q %q", code, out, errOut)
 	}
@@ -36,10 +36,10 @@ func TestTuneBody(t *testing.T) {
 	b := f.body(1)
 	delete(b["metadata"].(map[string]any), "a")
 	same(t, "the request", b, `{"model":"bert","name":"imdb","dataset":{"id":"ds_1"},"validation":{"split":0.1},"hyperparameters":{"epochs":3,"warmup_ratio":0.1},
-		"lora":{"r":4,"target_modules":["query","value"],"use_rslora":true},"idempotency_key":"123","metadata":{"note":"two words"}}`)
+		"lora":{"r":4,"target_modules":["query","value"],"use_rslora":true},"idempotency_key":"123","promote":{"if":"eval_accuracy","than":"base","min_delta":0.01},"metadata":{"note":"two words"}}`)
 
 	out, errOut, code = f.run("", "tune", "instruction", "-m", "t5", "-n", "h", "-d", "hf:bigscience/P3:validation", "--dry-run", "--set", "dataset.sample=400")
-	if code != 0 || !strings.Contains(out, "9 and 1 held back") || !strings.Contains(out, "about 1m5s") || !strings.Contains(errOut, "warning: few rows") {
+	if code != 0 || !strings.Contains(out, "9 and 1 held back") || !strings.Contains(out, "about 1m5s") || !strings.Contains(out, "12 tokens, 95 of 100 up to 40, the longest 96") || !strings.Contains(errOut, "warning: few rows") {
 		t.Errorf("%d %q %q", code, out, errOut)
 	}
 	same(t, "the request", f.body(2), `{"model":"t5","name":"h","dataset":{"hf":"bigscience/P3","split":"validation","sample":400}}`)
@@ -72,13 +72,13 @@ func TestWaitGoesOn(t *testing.T) {
 					_, _ = io.WriteString(w, `{"id":"job_1","status":"running"}`)
 					return
 				}
-				_, _ = io.WriteString(w, `{"id":"job_1","status":"`+status+`","metrics":{"eval_accuracy":0.9},"result":{"adapter":"imdb@1"},"error":{"code":"x","message":"the rows are bad","hint":"mend them"}}`)
+				_, _ = io.WriteString(w, `{"id":"job_1","status":"`+status+`","metrics":{"eval_accuracy":0.9},"result":{"adapter":"imdb@1","promoted":false,"reason":"imdb@0 has 0.95"},"error":{"code":"x","message":"the rows are bad","hint":"mend them"}}`)
 			}})
 		out, errOut, code := f.run("", "jobs", "wait", "job_1")
 		if code != want || !strings.Contains(errOut, "running, training") || !strings.Contains(errOut, "step 2: accuracy 0.900") {
 			t.Errorf("%s: %d %q %q", status, code, out, errOut)
 		}
-		if status == "failed" && (!strings.Contains(errOut, "the rows are bad") || out != "") || status == "succeeded" && !strings.Contains(out, "imdb@1") {
+		if status == "failed" && (!strings.Contains(errOut, "the rows are bad") || out != "") || status == "succeeded" && (!strings.Contains(out, "imdb@1") || !strings.Contains(out, "held back: imdb@0 has 0.95")) {
 			t.Errorf("%s: %q %q", status, out, errOut)
 		}
 		var last []string
