@@ -351,7 +351,7 @@ func openDevice(ctx context.Context, c *config, log *slog.Logger) (*device.Devic
 		return nil, fmt.Errorf("--backend: %w", err)
 	}
 	log.Info("backend", "backend", d.Info().String())
-	if n := int(d.Backend.NumDevices()); c.devices > n {
+	if n := d.Backend.NumDevices(); c.devices > n {
 		d.Close()
 		return nil, fmt.Errorf("--devices %d: the backend has %d", c.devices, n)
 	}

@@ -168,7 +168,7 @@ func (p *Plan) estimate(a *attempt, limits Limits) {
 	tokens := int64(size) * longest
 	activations := tokens * int64(f.Layers) * (16*int64(f.Hidden) + longest*int64(f.Hidden)/64)
 	if a.base.Generates() { // the scores of the vocabulary, their exponentials and their gradient
-		written := longest
+		var written int64
 		if a.base.Seq2Seq != nil {
 			written = int64(padded(a.maxTarget(), a.maxTarget()))
 		} else {

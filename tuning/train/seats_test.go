@@ -15,7 +15,7 @@ import (
 func TestDevicesShareAStep(t *testing.T) {
 	backend := devicetest.XLA(t)
 	const most = 4
-	if n := int(backend.NumDevices()); n < most {
+	if n := backend.NumDevices(); n < most {
 		t.Skipf("the backend has %d devices, %d are wanted", n, most)
 	}
 	for _, fixture := range []string{"train-bert-full", "train-bert-lora"} {
