@@ -229,9 +229,20 @@ type askedModel struct {
 	version *adapters.Version // nil: the bare base
 }
 
-// find looks a name up. The version is fixed here, so that all texts of a request are
-// written by the same weights.
+// find looks up what a name means to all: its current version.
 func (m openaiModels) find(ctx context.Context, name string) (askedModel, error) {
+	return m.look(ctx, name, m.registry.Resolve)
+}
+
+// route looks up what answers this asker, where the traffic of a name is split. The version
+// is fixed here, so that all texts of a request are written by the same weights.
+func (m openaiModels) route(ctx context.Context, name string, who adapters.Asker) (askedModel, error) {
+	return m.look(ctx, name, func(ctx context.Context, ref string) (adapters.Version, error) {
+		return m.registry.Route(ctx, ref, who)
+	})
+}
+
+func (m openaiModels) look(ctx context.Context, name string, version func(context.Context, string) (adapters.Version, error)) (askedModel, error) {
 	bases, err := basesOf(ctx, m.engine)
 	if err != nil {
 		return askedModel{}, err
@@ -246,7 +257,7 @@ func (m openaiModels) find(ctx context.Context, name string) (askedModel, error)
 	if found, ok := base(name); ok {
 		return found, nil
 	}
-	v, err := m.registry.Resolve(ctx, name)
+	v, err := version(ctx, name)
 	if errors.Is(err, adapters.ErrNotFound) || errors.Is(err, adapters.ErrName) {
 		return askedModel{}, fmt.Errorf("%w: %q; GET /v1/models lists what there is", inference.ErrUnknownModel, brief(name))
 	}
