@@ -34,6 +34,7 @@ func (h *Handler) openai(o Options) []operation {
 		f = openaiFiles{o.Datasets, o.Jobs, h.limits, h.metrics}
 		t = openaiJobs{openaiModels: m, tune: tune{o.Engine, o.Datasets, o.Planner, o.Jobs}, rows: o.Datasets}
 		w = openaiWebhooks{o.Webhooks}
+		b = feedbackRoutes{o.Feedback, o.Datasets}
 	)
 	return []operation{
 		{get, "/v1/models", handle(m.list), ok, predicts, false},
@@ -41,6 +42,7 @@ func (h *Handler) openai(o Options) []operation {
 		{del, "/v1/models/{model}", handle(m.remove), ok, tunes, false},
 		{post, "/v1/chat/completions", handle(c.chat), ok, predicts, false},
 		{post, "/v1/completions", handle(c.complete), ok, predicts, false},
+		{post, "/v1/feedback", handle(b.addBelowV1), http.StatusCreated, predicts, false},
 
 		{post, "/v1/files", handle(f.create), ok, tunes, false},
 		{get, "/v1/files", handle(f.list), ok, tunes, false},
