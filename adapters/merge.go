@@ -1,6 +1,7 @@
 package adapters
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,22 +13,33 @@ import (
 )
 
 // The ways to merge adapters of one base, under the names and with the numbers of PEFT's
-// add_weighted_adapter (peft 0.21.2). All but cat work on lora_A and lora_B by themselves,
-// so that they need equal ranks; only cat gives exactly the weighted sum of the updates.
+// add_weighted_adapter (peft 0.21.2). Those without svd work on lora_A and lora_B by
+// themselves, so that all but cat need equal ranks; only cat gives exactly the weighted sum
+// of the updates. Those with svd work on the updates, B·A times their scale, of any ranks,
+// and give the best approximation of their rank; see svd.go.
 const (
-	MergeLinear     = "linear"      // weighted sum
-	MergeCat        = "cat"         // factors side by side: the ranks add up
-	MergeTies       = "ties"        // trim, elect signs, merge what agrees (Yadav et al. 2023)
-	MergeDareLinear = "dare_linear" // drop at random and rescale (Yu et al. 2023), weighted sum
-	MergeDareTies   = "dare_ties"   // the same, then elect signs
+	MergeLinear     = "linear"          // weighted sum
+	MergeCat        = "cat"             // factors side by side: the ranks add up
+	MergeTies       = "ties"            // trim, elect signs, merge what agrees (Yadav et al. 2023)
+	MergeDareLinear = "dare_linear"     // drop at random and rescale (Yu et al. 2023), weighted sum
+	MergeDareTies   = "dare_ties"       // the same, then elect signs
+	MergeMagnitude  = "magnitude_prune" // trim, weighted sum
+	MergeSVD        = "svd"             // weighted sum of the updates
+
+	svdSuffix = "_svd"
 )
 
 // MergeMethods are those above.
-var MergeMethods = []string{MergeLinear, MergeCat, MergeTies, MergeDareLinear, MergeDareTies}
+var MergeMethods = []string{MergeLinear, MergeCat, MergeTies, MergeDareLinear, MergeDareTies, MergeMagnitude,
+	MergeSVD, MergeTies + svdSuffix, MergeDareLinear + svdSuffix, MergeDareTies + svdSuffix, MergeMagnitude + svdSuffix}
+
+// maxMergedRank is more than a base serves.
+const maxMergedRank = 256
 
 // Merging says how adapters become one.
 type Merging struct {
 	Method  string  `json:"method" example:"ties"`
+	Rank    int     `json:"svd_rank,omitempty" example:"8"`                                         // of the result, with svd; 0: the largest of the parts
 	Density float64 `json:"density,omitempty" example:"0.5"`                                        // share of the values that stay; of ties and dare
 	Sign    string  `json:"majority_sign_method,omitempty" example:"total" enums:"total,frequency"` // of ties
 	Seed    uint64  `json:"seed,omitempty" example:"42"`                                            // of dare's draws
@@ -47,7 +59,13 @@ func (m Merging) Check() error {
 	if !slices.Contains(MergeMethods, m.Method) {
 		bad("method", "%q is none of %s", m.Method, strings.Join(MergeMethods, ", "))
 	}
-	if m.prunes() && !(m.Density > 0 && m.Density <= 1) {
+	if m.Rank < 0 || m.Rank > maxMergedRank {
+		bad("svd_rank", "must be between 1 and %d, is %d", maxMergedRank, m.Rank)
+	}
+	if m.Rank > 0 && !m.updates() {
+		bad("svd_rank", "goes with svd and the methods that end with _svd")
+	}
+	if m.Prunes() && !(m.Density > 0 && m.Density <= 1) {
 		bad("density", "must be above 0 and at most 1, is %v", m.Density)
 	}
 	if m.Sign != "total" && m.Sign != "frequency" {
@@ -61,21 +79,46 @@ func (m Merging) Check() error {
 	return errors.Join(errs...)
 }
 
-func (m Merging) prunes() bool { return m.Method != MergeLinear && m.Method != MergeCat }
+// updates reports whether the updates are merged, rather than their factors.
+func (m Merging) updates() bool {
+	return m.Method == MergeSVD || strings.HasSuffix(m.Method, svdSuffix)
+}
+
+// tasks is how task vectors are merged, be they factors or updates.
+func (m Merging) tasks() string {
+	if m.Method == MergeSVD {
+		return MergeLinear
+	}
+	return strings.TrimSuffix(m.Method, svdSuffix)
+}
+
+// Prunes reports whether the method drops values: Density says how many stay.
+func (m Merging) Prunes() bool { return m.tasks() != MergeLinear && m.tasks() != MergeCat }
+
+// Draws reports whether it drops them at random: by Seed.
+func (m Merging) Draws() bool { return m.tasks() == MergeDareLinear || m.tasks() == MergeDareTies }
 
 // Merge makes one adapter of several that were read against the same base. Heads that were
-// replaced whole are averaged by weight; they must have the same labels.
-func Merge(m Merging, parts []*Adapter, base Layout) (*Adapter, error) {
+// replaced whole are averaged by weight; they must have the same labels. Between two
+// modules it looks whether ctx is over: svd may take minutes.
+func Merge(ctx context.Context, m Merging, parts []*Adapter, base Layout) (*Adapter, error) {
 	if err := errors.Join(m.Check(), mergeable(m, parts, base)); err != nil {
 		return nil, err
 	}
 	first := parts[0]
 	out := &Adapter{Config: first.Config, Factors: map[string]Factors{}, Biases: map[string][]float32{}, Saved: map[string]Dense{}, Meta: first.Meta}
 	rank := first.Config.R
-	if m.Method == MergeCat {
+	switch {
+	case m.Method == MergeCat:
 		rank = 0
 		for _, p := range parts {
 			rank += p.Rank()
+		}
+	case m.Rank > 0:
+		rank = m.Rank
+	case m.updates():
+		for _, p := range parts {
+			rank = max(rank, p.Rank())
 		}
 	}
 	for _, mod := range base {
@@ -88,11 +131,21 @@ func Merge(m Merging, parts []*Adapter, base Layout) (*Adapter, error) {
 		if len(have) == 0 {
 			continue
 		}
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
 		f := Factors{Rank: rank, In: mod.In, Out: mod.Out, Scale: 1}
-		if m.Method == MergeCat {
+		var err error
+		switch {
+		case m.Method == MergeCat:
 			f.A, f.B = cat(m, parts, have, mod, rank)
-		} else {
+		case m.updates():
+			f.A, f.B, err = m.approximate(parts, have, mod, rank)
+		default:
 			f.A, f.B = m.combine(parts, have, mod.Path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("merge %s: %w", mod.Path, err)
 		}
 		out.Factors[mod.Path] = f
 	}
@@ -140,8 +193,8 @@ func mergeable(m Merging, parts []*Adapter, base Layout) error {
 			if mod, _ := base.Find(path); mod.Kind == Embedding || len(f.A) != f.Rank*f.In || len(f.B) != f.Rank*f.Out {
 				bad(i, "has LoRA on %s; only linear layers can be merged", path)
 			}
-			if m.Method != MergeCat && f.Rank != first.Config.R {
-				bad(i, "has rank %d on %s, the first has %d; %s needs equal ranks, cat does not", f.Rank, path, first.Config.R, m.Method)
+			if m.Method != MergeCat && !m.updates() && f.Rank != first.Config.R {
+				bad(i, "has rank %d on %s, the first has %d; %s needs equal ranks, cat and svd do not", f.Rank, path, first.Config.R, m.Method)
 				break
 			}
 		}
@@ -209,7 +262,7 @@ func (m Merging) combine(parts []*Adapter, have []int, path string) (a, b []floa
 // elected one, divided by how many they are.
 func (m Merging) sum(tasks [][]float32, weights []float64) []float32 {
 	out := make([]float32, len(tasks[0]))
-	elect := m.Method == MergeTies || m.Method == MergeDareTies
+	elect := m.tasks() == MergeTies || m.tasks() == MergeDareTies
 	for k := range out {
 		var sum, votes float64
 		for _, t := range tasks {

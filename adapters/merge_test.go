@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -51,6 +52,7 @@ func TestMergingAgreesWithPEFT(t *testing.T) {
 			Weights  []float64
 			Method   string `json:"combination_type"`
 			Density  float64
+			Rank     int    `json:"svd_rank"`
 			Sign     string `json:"majority_sign_method"`
 			R        int
 			Factors  map[string][]float32
@@ -60,8 +62,8 @@ func TestMergingAgreesWithPEFT(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range recorded.Cases {
-		t.Run(fmt.Sprint(c.Method, c.Sign), func(t *testing.T) {
-			m := Merging{Method: c.Method, Density: c.Density, Sign: c.Sign, Seed: recorded.Seed}
+		t.Run(fmt.Sprint(c.Method, c.Sign, c.Adapters, c.Rank), func(t *testing.T) {
+			m := Merging{Method: c.Method, Rank: c.Rank, Density: c.Density, Sign: c.Sign, Seed: recorded.Seed}
 			if m.Sign == "" {
 				m.Sign = "total"
 			}
@@ -70,14 +72,19 @@ func TestMergingAgreesWithPEFT(t *testing.T) {
 				m.Parts = append(m.Parts, Part{Weight: c.Weights[i]})
 				parts = append(parts, recorded.Adapters[name].adapter(t))
 			}
-			got, err := Merge(m, parts, mergeLayout)
+			got, err := Merge(t.Context(), m, parts, mergeLayout)
 			if err != nil {
 				t.Fatal(err)
 			}
 			worst, compared := 0.0, 0
 			for path, f := range got.Factors {
-				for side, v := range map[string][]float32{"lora_A": f.A, "lora_B": f.B} {
-					want := c.Factors[path+"."+side]
+				sides, wanted := map[string][]float32{"lora_A": f.A, "lora_B": f.B}, c.Factors
+				if m.updates() { // the signs of singular vectors are free
+					sides = map[string][]float32{"delta": product(f)}
+					wanted = map[string][]float32{path + ".delta": product(Factors{Rank: c.R, In: f.In, Out: f.Out, A: c.Factors[path+".lora_A"], B: c.Factors[path+".lora_B"]})}
+				}
+				for side, v := range sides {
+					want := wanted[path+"."+side]
 					if len(v) != len(want) {
 						t.Fatalf("%s.%s has %d values, PEFT's %d", path, side, len(v), len(want))
 					}
@@ -91,7 +98,11 @@ func TestMergingAgreesWithPEFT(t *testing.T) {
 				}
 			}
 			t.Logf("%d values, off by %.1e at most", compared, worst)
-			if worst > 1e-5 || compared == 0 || len(got.Factors) != len(c.Factors)/2 {
+			within := 1e-5
+			if m.updates() { // singular vectors in float32, the nearer the values the worse
+				within = 1e-4
+			}
+			if worst > within || compared == 0 || len(got.Factors) != len(c.Factors)/2 {
 				t.Errorf("%d values are off by up to %v", compared, worst)
 			}
 			if p, err := got.Config.Plan(mergeLayout); err != nil || len(p.Ranks) != len(got.Factors) || p.Ranks["layer.0.query"].Scale != 1 {
@@ -99,6 +110,19 @@ func TestMergingAgreesWithPEFT(t *testing.T) {
 			}
 		})
 	}
+}
+
+// product is B·A.
+func product(f Factors) []float32 {
+	out := make([]float32, f.Out*f.In)
+	for o := range f.Out {
+		for i := range f.In {
+			for r := range f.Rank {
+				out[o*f.In+i] += f.B[o*f.Rank+r] * f.A[r*f.In+i]
+			}
+		}
+	}
+	return out
 }
 
 // headed is a small adapter with a head.
@@ -111,7 +135,7 @@ func headed(scale float32, labels ...string) *Adapter {
 
 func TestHeadsAreAveraged(t *testing.T) {
 	m := Merging{Method: MergeLinear, Sign: "total", Parts: []Part{{Weight: 3}, {Weight: 1}}}
-	got, err := Merge(m, []*Adapter{headed(1, "no", "yes"), headed(5, "no", "yes")}, mergeLayout)
+	got, err := Merge(t.Context(), m, []*Adapter{headed(1, "no", "yes"), headed(5, "no", "yes")}, mergeLayout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,14 +174,57 @@ func TestMergingIsRefusedWithTheReason(t *testing.T) {
 		"a weight of 0":      {with(func(m *Merging) { m.Parts[1].Weight = 0 }), headed(1, "no", "yes"), "adapters[1].weight"},
 		"weights of sum 0":   {with(func(m *Merging) { m.Parts[1].Weight = -1 }), headed(1, "no", "yes"), "adapters"},
 		"another rank":       {good, wide, "adapters[1]"},
+		"a rank without svd": {with(func(m *Merging) { m.Rank = 2 }), headed(1, "no", "yes"), "svd_rank"},
+		"a rank below 1":     {with(func(m *Merging) { m.Method, m.Rank = MergeSVD, -1 }), headed(1, "no", "yes"), "svd_rank"},
+		"a huge rank":        {with(func(m *Merging) { m.Method, m.Rank = MergeSVD, 1<<40 }), headed(1, "no", "yes"), "svd_rank"},
+		"ties_svd, undense":  {with(func(m *Merging) { m.Method = "ties_svd" }), headed(1, "no", "yes"), "density"},
 		"DoRA":               {good, dora, "adapters[1]"},
 		"other labels":       {good, headed(1, "yes", "no"), "adapters[1]"},
 		"one without a head": {good, headless, "adapters[1]"},
 		"an embedding":       {good, embedded, "adapters[1]"},
 	} {
-		_, err := Merge(c.m, []*Adapter{headed(1, "no", "yes"), c.other}, mergeLayout)
+		_, err := Merge(t.Context(), c.m, []*Adapter{headed(1, "no", "yes"), c.other}, mergeLayout)
 		if faults := invalid.Faults(err); len(faults) == 0 || faults[0].Field != c.field || strings.Contains(faults[0].Reason, "%!") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// The sum of updates of small rank is decomposed by its factors; written out it must come
+// to the same.
+func TestBothWaysToDecompose(t *testing.T) {
+	mod := Module{Kind: Linear, Path: "big", In: 40, Out: 30}
+	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	part := func(rank int) *Adapter {
+		f := Factors{Rank: rank, In: mod.In, Out: mod.Out, Scale: 0.5, A: make([]float32, rank*mod.In), B: make([]float32, mod.Out*rank)}
+		for _, v := range [][]float32{f.A, f.B} {
+			for i := range v {
+				v[i] = float32(random.NormFloat64())
+			}
+		}
+		return &Adapter{Config: Config{PeftType: "LORA", Bias: "none", R: rank}, Factors: map[string]Factors{"big": f}}
+	}
+	parts := []*Adapter{part(3), part(5)}
+	m := Merging{Method: MergeSVD, Sign: "total", Parts: []Part{{Weight: 1.5}, {Weight: -0.7}}}
+	for _, rank := range []int{1, 4, 8, 20} {
+		m.Rank = rank
+		thin, err := Merge(t.Context(), m, parts, Layout{mod})
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := m
+		whole.Method, whole.Density = "magnitude_prune_svd", 1 // nothing is dropped
+		dense, err := Merge(t.Context(), whole, parts, Layout{mod})
+		if err != nil {
+			t.Fatal(err)
+		}
+		worst := 0.0
+		a, b := product(thin.Factors["big"]), product(dense.Factors["big"])
+		for i := range a {
+			worst = max(worst, math.Abs(float64(a[i]-b[i])))
+		}
+		if f := thin.Factors["big"]; worst > 1e-4 || f.Rank != rank || len(f.A) != rank*mod.In || slices.Max(a) < 1 {
+			t.Errorf("rank %d: off by %v", f.Rank, worst)
 		}
 	}
 }

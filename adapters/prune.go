@@ -10,9 +10,9 @@ import (
 // merging apart: each has draws of its own.
 func (m Merging) pruned(v []float32, name string) []float32 {
 	switch {
-	case !m.prunes() || m.Density >= 1:
+	case !m.Prunes() || m.Density >= 1:
 		return v
-	case m.Method == MergeTies:
+	case !m.Draws():
 		return largest(v, m.Density)
 	}
 	out := make([]float32, len(v))

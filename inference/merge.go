@@ -23,6 +23,9 @@ type Merge struct {
 // mostMerged bounds the adapters in one merging, which are all in memory at once.
 const mostMerged = 16
 
+// merging bounds the work and the memory of mergings: one at a time, the others wait.
+var merging = make(chan struct{}, 1)
+
 // Merge makes one adapter of several of the same base and registers it, checked as any
 // other.
 func (e *Engine) Merge(ctx context.Context, m Merge) (adapters.Version, error) {
@@ -31,6 +34,12 @@ func (e *Engine) Merge(ctx context.Context, m Merge) (adapters.Version, error) {
 	}
 	if err := m.How.Check(); err != nil {
 		return adapters.Version{}, err
+	}
+	select {
+	case merging <- struct{}{}:
+		defer func() { <-merging }()
+	case <-ctx.Done():
+		return adapters.Version{}, ctx.Err()
 	}
 	var s *served
 	var parts []*adapters.Adapter
@@ -65,7 +74,7 @@ func (e *Engine) Merge(ctx context.Context, m Merge) (adapters.Version, error) {
 	if err := errors.Join(errs...); err != nil {
 		return adapters.Version{}, err
 	}
-	made, err := adapters.Merge(m.How, parts, s.base.Layout)
+	made, err := adapters.Merge(ctx, m.How, parts, s.base.Layout)
 	if err != nil {
 		return adapters.Version{}, err
 	}

@@ -12,41 +12,44 @@ import (
 // failures are the statuses that an operation may answer with beside those that its
 // method, path and body bring with them.
 var failures = map[string][]int{
-	"predict":              {404, 503},
-	"generate":             {404, 503},
-	"tuneFull":             {404, 409, 429, 503, 507},
-	"tuneLora":             {404, 409, 429, 503, 507},
-	"tuneInstruction":      {404, 409, 429, 503, 507},
-	"createChatCompletion": {404, 503},
-	"createCompletion":     {404, 503},
-	"openaiDeleteModel":    {507},
-	"openaiCreateFile":     {507},
-	"openaiCreateJob":      {404, 409, 429, 503, 507},
-	"openaiCancelJob":      {409},
-	"openaiPauseJob":       {409},
-	"openaiResumeJob":      {409},
-	"openaiGetFileContent": {206, 304, 412, 416},
-	"cancelJob":            {409},
-	"deleteJob":            {409, 507},
-	"pauseJob":             {409},
-	"resumeJob":            {409},
-	"createDataset":        {507},
-	"createAdapter":        {404, 503, 507},
-	"rollbackAdapter":      {507},
-	"deleteAdapter":        {507},
-	"deleteAdapterVersion": {507},
-	"loadAdapter":          {503},
-	"pinAdapter":           {503},
-	"readyz":               {503},
-	"metrics":              {503}, // when too many scrape at once
-	"dashboardFile":        {304},
-	"getAdapterFile":       {206, 304, 412, 416},
-	"getMergedAdapter":     {422, 503},
-	"mergeAdapters":        {404, 503, 507},
-	"setTraffic":           {507},
-	"endTraffic":           {507},
-	"cleanDataset":         {507},
-	"getQuarantine":        {206, 304, 412, 416},
+	"predict":               {404, 503},
+	"generate":              {404, 503},
+	"tuneFull":              {404, 409, 429, 503, 507},
+	"tuneLora":              {404, 409, 429, 503, 507},
+	"tuneInstruction":       {404, 409, 429, 503, 507},
+	"createChatCompletion":  {404, 503},
+	"createCompletion":      {404, 503},
+	"openaiDeleteModel":     {507},
+	"openaiCreateFile":      {507},
+	"openaiCreateJob":       {404, 409, 429, 503, 507},
+	"openaiCancelJob":       {409},
+	"openaiPauseJob":        {409},
+	"openaiResumeJob":       {409},
+	"openaiGetFileContent":  {206, 304, 412, 416},
+	"cancelJob":             {409},
+	"deleteJob":             {409, 507},
+	"pauseJob":              {409},
+	"resumeJob":             {409},
+	"createDataset":         {507},
+	"createAdapter":         {404, 503, 507},
+	"rollbackAdapter":       {507},
+	"deleteAdapter":         {507},
+	"deleteAdapterVersion":  {507},
+	"loadAdapter":           {503},
+	"pinAdapter":            {503},
+	"readyz":                {503},
+	"metrics":               {503}, // when too many scrape at once
+	"dashboardFile":         {304},
+	"getAdapterFile":        {206, 304, 412, 416},
+	"getMergedAdapter":      {422, 503},
+	"mergeAdapters":         {404, 503, 507},
+	"setTraffic":            {507},
+	"endTraffic":            {507},
+	"cleanDataset":          {507},
+	"getQuarantine":         {206, 304, 412, 416},
+	"addFeedback":           {409, 507},
+	"addFeedbackV1":         {409, 507},
+	"createFeedbackDataset": {507},
 }
 
 // about says what a status means here.
@@ -119,7 +122,7 @@ func answers(method, path, scope string, op *openapi3.Operation) {
 		case code == "default":
 			r.Value.Content = openapi3.Content{"application/problem+json": openapi3.NewMediaType().WithSchemaRef(ref("Problem"))}
 			*r.Value.Description = "an error"
-		case op.OperationID == "createKey", strings.HasPrefix(path, openaiPrefix): // it is in the list, and nowhere alone
+		case op.OperationID == "createKey", op.OperationID == "addFeedback", strings.HasPrefix(path, openaiPrefix): // it is in the list, and nowhere alone
 		case code == "201", code == "202", code == "302":
 			header(r.Value, "Location", "where the new thing is")
 		}

@@ -130,6 +130,7 @@ func polymorphic(doc *openapi3.T) error {
 		{"GenerateRequest", "messages", atLeastOne(listOf(ref("Turn"), "a conversation: a system message perhaps, then user and assistant in turn; the user's comes last"))},
 		{"GenerationParameters", "stop", oneOf("the text ends before these", stopString(), stopStrings())},
 		{"RowSource", "rows", listOf(rawRow, "the rows themselves")},
+		{"FeedbackRequest", "row", rawRow},
 		{"RowSource", "split", oneOf("beside hf the name of the split; as validation the share of the training rows to hold back",
 			text(""), number("between 0 and 1"))},
 		{"LoRAOptions", "target_modules", oneOf("the linear layers that get an adapter",
@@ -147,6 +148,7 @@ func polymorphic(doc *openapi3.T) error {
 		{"PredictRequest", "model", refPattern}, {"PredictRequest", "adapter", refPattern},
 		{"GenerateRequest", "model", refPattern}, {"GenerateRequest", "adapter", refPattern},
 		{"TuneRequest", "name", namePattern}, {"AdapterSource", "name", namePattern}, {"AdapterSource", "model", namePattern},
+		{"FeedbackRequest", "collection", namePattern}, {"FeedbackRequest", "model", refPattern}, {"FeedbackRequest", "adapter", refPattern},
 	} {
 		s, err := schema(doc, c.schema)
 		if err != nil {
@@ -182,7 +184,7 @@ func polymorphic(doc *openapi3.T) error {
 		delete(s.Properties, "tenant") // swag does not see that the request hides the spec's
 	}
 	// What callers send is read strictly.
-	for _, name := range append([]string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "TrafficRequest", "CleanRequest", "MergeRequest", "MergePart", "AdapterSource", "CreateKeyRequest",
+	for _, name := range append([]string{"PredictRequest", "Input", "GenerateRequest", "GenerationParameters", "Turn", "TuneRequest", "RollbackRequest", "TrafficRequest", "CleanRequest", "FeedbackRequest", "FeedbackDatasetRequest", "MergeRequest", "MergePart", "AdapterSource", "CreateKeyRequest",
 		"RowSource", "Hyperparameters", "LoRAOptions", "EarlyStopping", "Evaluate", "Promote"}, openaiRequests...) {
 		s, err := schema(doc, name)
 		if err != nil {

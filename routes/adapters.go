@@ -14,6 +14,7 @@ import (
 // registry is what HTTP needs of the adapter registry.
 type registry interface {
 	Resolve(ctx context.Context, ref string) (adapters.Version, error)
+	Route(ctx context.Context, ref string, who adapters.Asker) (adapters.Version, error)
 	Get(ctx context.Context, name string) (adapters.Summary, error)
 	List(context.Context) []adapters.Summary
 	Rollback(ctx context.Context, name string, version int) (adapters.Version, error)

@@ -9,6 +9,10 @@ var smallBodies = map[string]bool{
 	"POST /adapters/{name}/rollback": true,
 	"POST /keys":                     true,
 
+	"POST /feedback":                       true,
+	"POST /v1/feedback":                    true,
+	"POST /feedback/{collection}/datasets": true,
+
 	"POST /v1/webhook_endpoints":                                     true,
 	"POST /v1/webhook_endpoints/{webhook_endpoint_id}":               true,
 	"POST /v1/webhook_endpoints/{webhook_endpoint_id}/rotate_secret": true,

@@ -19,6 +19,8 @@ package routes
 //	@tag.description	Fine-tunes and their jobs
 //	@tag.name			datasets
 //	@tag.description	Rows to tune on
+//	@tag.name			feedback
+//	@tag.description	What applications learnt of answers, to tune on
 //	@tag.name			adapters
 //	@tag.description	What is served
 //	@tag.name			keys

@@ -20,6 +20,7 @@ import (
 	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
+	"lorikeet/tuning/feedback"
 	"lorikeet/tuning/webhooks"
 )
 
@@ -99,6 +100,9 @@ var failures = []failure{
 
 	{webhooks.ErrNotFound, http.StatusNotFound, "webhook_endpoint_not_found", "Webhook endpoint not found", "webhook_endpoint_id"},
 	{webhooks.ErrRefused, http.StatusUnprocessableEntity, "webhook_unreachable", "Webhook endpoint not reached", "url"},
+
+	{feedback.ErrNotFound, http.StatusNotFound, "feedback_not_found", "Feedback not found", "collection"},
+	{feedback.ErrFull, http.StatusConflict, "feedback_full", "No room for feedback", "collection"},
 
 	{datasets.ErrNotFound, http.StatusNotFound, "dataset_not_found", "Data set not found", "id"},
 

@@ -15,8 +15,9 @@ import (
 type mergeRequest struct {
 	Name     string      `json:"name" example:"both"`
 	Adapters []mergePart `json:"adapters"`
-	Method   string      `json:"method,omitempty" example:"ties" enums:"linear,cat,ties,dare_linear,dare_ties" default:"linear"`
-	Density  *float64    `json:"density,omitempty" example:"0.5"`                                                        // share of the values that stay; of ties and dare, default 0.5
+	Method   string      `json:"method,omitempty" example:"ties" enums:"linear,cat,ties,dare_linear,dare_ties,magnitude_prune,svd,ties_svd,dare_linear_svd,dare_ties_svd,magnitude_prune_svd" default:"linear"`
+	Rank     int         `json:"svd_rank,omitempty" example:"8"`                                                         // of the result, with svd and the methods that end with _svd; default the largest of the parts
+	Density  *float64    `json:"density,omitempty" example:"0.5"`                                                        // share of the values that stay; of ties, dare and magnitude_prune, default 0.5
 	Sign     string      `json:"majority_sign_method,omitempty" example:"total" enums:"total,frequency" default:"total"` // of ties: by the sum of the values, or by their number
 	Seed     *uint64     `json:"seed,omitempty" example:"42"`                                                            // of dare's draws; default 42
 } // @name MergeRequest
@@ -30,7 +31,7 @@ type mergePart struct {
 // merge makes an adapter of others.
 //
 //	@Summary		Merge adapters
-//	@Description	Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+//	@Description	Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 //	@ID				mergeAdapters
 //	@Tags			adapters
 //	@Accept			json
@@ -43,15 +44,14 @@ func (a adapterRoutes) merge(ctx context.Context, in mergeRequest) (createdAdapt
 	if err := a.engine.Ready(); err != nil {
 		return createdAdapter{}, err
 	}
-	how := adapters.Merging{Method: cmp.Or(in.Method, adapters.MergeLinear), Sign: cmp.Or(in.Sign, "total")}
-	switch how.Method {
-	case adapters.MergeDareLinear, adapters.MergeDareTies:
+	how := adapters.Merging{Method: cmp.Or(in.Method, adapters.MergeLinear), Rank: in.Rank, Sign: cmp.Or(in.Sign, "total")}
+	if how.Draws() {
 		how.Seed = 42
 		if in.Seed != nil {
 			how.Seed = *in.Seed
 		}
-		fallthrough
-	case adapters.MergeTies:
+	}
+	if how.Prunes() {
 		how.Density = 0.5
 		if in.Density != nil {
 			how.Density = *in.Density

@@ -206,22 +206,26 @@ func method(m string) string {
 	return "other"
 }
 
-// requestID is the caller's id when it is safe to write into logs and headers, or a
-// new one.
+// validRequestID reports whether an id is safe to write into logs and headers.
+func validRequestID(id string) bool {
+	if id == "" || len(id) > 128 {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		case c == '-', c == '_', c == '.', c == ':':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// requestID is the caller's id where it is valid, or a new one.
 func requestID(given string) string {
-	if given != "" && len(given) <= 128 {
-		safe := true
-		for i := range len(given) {
-			switch c := given[i]; {
-			case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-			case c == '-', c == '_', c == '.', c == ':':
-			default:
-				safe = false
-			}
-		}
-		if safe {
-			return given
-		}
+	if validRequestID(given) {
+		return given
 	}
 	var id [12]byte
 	_, _ = rand.Read(id[:]) // never fails

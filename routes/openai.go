@@ -34,6 +34,7 @@ func (h *Handler) openai(o Options) []operation {
 		f = openaiFiles{o.Datasets, o.Jobs, h.limits, h.metrics}
 		t = openaiJobs{openaiModels: m, tune: tune{o.Engine, o.Datasets, o.Planner, o.Jobs}, rows: o.Datasets}
 		w = openaiWebhooks{o.Webhooks}
+		b = feedbackRoutes{o.Feedback, o.Datasets}
 	)
 	return []operation{
 		{get, "/v1/models", handle(m.list), ok, predicts, false},
@@ -41,6 +42,7 @@ func (h *Handler) openai(o Options) []operation {
 		{del, "/v1/models/{model}", handle(m.remove), ok, tunes, false},
 		{post, "/v1/chat/completions", handle(c.chat), ok, predicts, false},
 		{post, "/v1/completions", handle(c.complete), ok, predicts, false},
+		{post, "/v1/feedback", handle(b.addBelowV1), http.StatusCreated, predicts, false},
 
 		{post, "/v1/files", handle(f.create), ok, tunes, false},
 		{get, "/v1/files", handle(f.list), ok, tunes, false},
@@ -229,9 +231,20 @@ type askedModel struct {
 	version *adapters.Version // nil: the bare base
 }
 
-// find looks a name up. The version is fixed here, so that all texts of a request are
-// written by the same weights.
+// find looks up what a name means to all: its current version.
 func (m openaiModels) find(ctx context.Context, name string) (askedModel, error) {
+	return m.look(ctx, name, m.registry.Resolve)
+}
+
+// route looks up what answers this asker, where the traffic of a name is split. The version
+// is fixed here, so that all texts of a request are written by the same weights.
+func (m openaiModels) route(ctx context.Context, name string, who adapters.Asker) (askedModel, error) {
+	return m.look(ctx, name, func(ctx context.Context, ref string) (adapters.Version, error) {
+		return m.registry.Route(ctx, ref, who)
+	})
+}
+
+func (m openaiModels) look(ctx context.Context, name string, version func(context.Context, string) (adapters.Version, error)) (askedModel, error) {
 	bases, err := basesOf(ctx, m.engine)
 	if err != nil {
 		return askedModel{}, err
@@ -246,7 +259,7 @@ func (m openaiModels) find(ctx context.Context, name string) (askedModel, error)
 	if found, ok := base(name); ok {
 		return found, nil
 	}
-	v, err := m.registry.Resolve(ctx, name)
+	v, err := version(ctx, name)
 	if errors.Is(err, adapters.ErrNotFound) || errors.Is(err, adapters.ErrName) {
 		return askedModel{}, fmt.Errorf("%w: %q; GET /v1/models lists what there is", inference.ErrUnknownModel, brief(name))
 	}

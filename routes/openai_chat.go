@@ -22,6 +22,7 @@ type chatRequest struct {
 	Logprobs            *bool `json:"logprobs,omitempty" default:"false"`                         // tell the log probability of each token, before penalties and temperature
 	TopLogprobs         *int  `json:"top_logprobs,omitempty" minimum:"0" maximum:"20"`            // and of so many of the likeliest beside it
 	chatOthers
+	Canary string `json:"-" header:"X-Canary-Key" swaggerignore:"true"`
 } // @name ChatCompletionRequest
 
 // chatOthers are fields that OpenAI's API has and that change nothing here, or that ask
@@ -145,6 +146,7 @@ const chatTokens = 1024
 //	@Tags			openai
 //	@Accept			json
 //	@Produce		json
+//	@Param			X-Canary-Key	header	string	false	"keeps the caller on one version where the traffic of a model is split: a user's id, say"
 //	@Param			request	body		chatRequest	true	"the conversation, and how to answer it"
 //	@Success		200		{object}	chatCompletion
 //	@Failure		default	{object}	Problem
@@ -177,7 +179,7 @@ func (c completions) chat(ctx context.Context, in chatRequest) (answer completio
 			top = *in.TopLogprobs
 		}
 	}
-	model, err := c.model(ctx, in.Model, faults)
+	model, err := c.model(ctx, in.Model, in.Canary, faults)
 	if err != nil {
 		return answer, err
 	}
@@ -191,9 +193,9 @@ func (c completions) chat(ctx context.Context, in chatRequest) (answer completio
 	return completed(ctx, o, "chatcmpl-", in.streams(), chatWhole)
 }
 
-// model finds what a request names, and reports the faults found before together with
-// its own.
-func (c completions) model(ctx context.Context, name string, faults []error) (askedModel, error) {
+// model finds what a request names, for the asker that key stands for, and reports the
+// faults found before together with its own.
+func (c completions) model(ctx context.Context, name, key string, faults []error) (askedModel, error) {
 	var err error
 	if name == "" { // any other is found, or is not
 		if name, err = modelOrOnly(ctx, c.engine, name); err != nil && !invalid.Is(err) {
@@ -203,7 +205,7 @@ func (c completions) model(ctx context.Context, name string, faults []error) (as
 	if err := errors.Join(append(faults, err)...); err != nil {
 		return askedModel{}, err
 	}
-	return c.find(ctx, name)
+	return c.route(ctx, name, askerOf(ctx, key))
 }
 
 // conversation are the messages as the models here are taught them: those of one role in

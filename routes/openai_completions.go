@@ -20,6 +20,7 @@ type completionRequest struct {
 	BestOf    *int         `json:"best_of,omitempty" minimum:"1" maximum:"8"`     // nothing but n is supported
 	Echo      *unsupported `json:"echo,omitempty" swaggertype:"boolean"`
 	Suffix    *unsupported `json:"suffix,omitempty" swaggertype:"string"`
+	Canary    string       `json:"-" header:"X-Canary-Key" swaggerignore:"true"`
 } // @name CompletionRequest
 
 // prompts are one text, or a list of them.
@@ -85,6 +86,7 @@ type completionLogprobs struct {
 //	@Tags			openai
 //	@Accept			json
 //	@Produce		json
+//	@Param			X-Canary-Key	header	string	false	"keeps the caller on one version where the traffic of a model is split: a user's id, say"
 //	@Param			request	body		completionRequest	true	"what to go on from, and how"
 //	@Success		200		{object}	completion
 //	@Failure		default	{object}	Problem
@@ -108,7 +110,7 @@ func (c completions) complete(ctx context.Context, in completionRequest) (answer
 			faults = append(faults, invalid.Field("logprobs", "must be from 0 to %d, not %d", inference.MostLogprobs, top))
 		}
 	}
-	model, err := c.model(ctx, in.Model, faults)
+	model, err := c.model(ctx, in.Model, in.Canary, faults)
 	if err != nil {
 		return answer, err
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	Sources  sources  // opens the folders that POST /adapters may name
 	Jobs     jobs     // the tuning queue
 	Datasets rows     // uploaded rows
+	Feedback answers  // what applications learnt of answers
 	Planner  planner  // says what a fine-tune would cost
 	Access   Access   // who may ask
 	Webhooks hooks    // who is told that jobs are over
@@ -141,7 +142,7 @@ func (o Options) complete() error {
 	var missing []error
 	for name, absent := range map[string]bool{
 		"Engine": o.Engine == nil, "Adapters": o.Adapters == nil, "Sources": o.Sources == nil,
-		"Jobs": o.Jobs == nil, "Datasets": o.Datasets == nil, "Planner": o.Planner == nil, "Access.Keys": o.Access.Keys == nil, "Webhooks": o.Webhooks == nil,
+		"Jobs": o.Jobs == nil, "Datasets": o.Datasets == nil, "Feedback": o.Feedback == nil, "Planner": o.Planner == nil, "Access.Keys": o.Access.Keys == nil, "Webhooks": o.Webhooks == nil,
 	} {
 		if absent {
 			missing = append(missing, fmt.Errorf("routes: Options.%s is missing", name))

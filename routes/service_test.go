@@ -28,6 +28,7 @@ import (
 	"lorikeet/routes/access"
 	"lorikeet/tuning"
 	"lorikeet/tuning/datasets"
+	"lorikeet/tuning/feedback"
 	"lorikeet/tuning/queue"
 	"lorikeet/tuning/train"
 	"lorikeet/tuning/webhooks"
@@ -253,9 +254,10 @@ func newService(t testing.TB, change func(*Options)) *service {
 	if err != nil {
 		t.Fatal(err)
 	}
+	rows := datasets.New(datasets.Options{Store: dir})
 	o := Options{
 		Engine: s.engine, Adapters: registry, Sources: folders{}, Jobs: q, Planner: fakePlanner{},
-		Datasets: datasets.New(datasets.Options{Store: dir}), Access: Access{Keys: keys}, Webhooks: webhooks.New(webhooks.Options{Store: dir, Client: http.DefaultClient, Local: true}),
+		Datasets: rows, Feedback: feedback.New(dir, rows, slog.New(slog.DiscardHandler)), Access: Access{Keys: keys}, Webhooks: webhooks.New(webhooks.Options{Store: dir, Client: http.DefaultClient, Local: true}),
 		Log:    slog.New(slog.NewJSONHandler(&locked{w: s.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Limits: Limits{TempDir: t.TempDir(), Inputs: 8, JSON: 64 << 10, Dataset: 256 << 10, Adapter: 256 << 10},
 	}

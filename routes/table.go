@@ -36,6 +36,7 @@ func (h *Handler) operations(o Options) []operation {
 		j = tuningJobs{o.Jobs, h.limits.Heartbeat}
 		d = datasetRoutes{o.Datasets, h.limits, h.metrics}
 		a = adapterRoutes{o.Engine, o.Adapters, o.Sources, h.limits, h.metrics}
+		f = feedbackRoutes{o.Feedback, o.Datasets}
 		k = keyRoutes{o.Access.Keys}
 		s = self{h, o.Engine, o.Ready, o.Info}
 	)
@@ -71,6 +72,14 @@ func (h *Handler) operations(o Options) []operation {
 		{post, "/datasets/{id}/clean", handle(d.clean), created, tunes, false},
 		{get, "/datasets/{id}/quarantine", handle(d.quarantine), ok, tunes, false},
 		{del, "/datasets/{id}", handle(d.remove), empty, tunes, false},
+
+		{post, "/feedback", handle(f.add), created, predicts, false},
+		{get, "/feedback", handle(f.list), ok, tunes, false},
+		{get, "/feedback/{collection}", handle(f.get), ok, tunes, false},
+		{del, "/feedback/{collection}", handle(f.remove), empty, tunes, false},
+		{get, "/feedback/{collection}/rows", handle(f.rows), ok, tunes, false},
+		{del, "/feedback/{collection}/rows/{id}", handle(f.removeRow), empty, tunes, false},
+		{post, "/feedback/{collection}/datasets", handle(f.dataset), created, tunes, false},
 
 		{get, "/adapters", handle(a.list), ok, predicts, false},
 		{post, "/adapters", handle(a.create), created, tunes, false},

@@ -70,3 +70,44 @@ func TestTraffic(t *testing.T) {
 		t.Errorf("a rollback leaves %+v", now)
 	}
 }
+
+func TestTrafficBelowV1(t *testing.T) {
+	s := newService(t, nil)
+	for range 3 {
+		s.register("imdb")
+	}
+	s.want(200, "POST", "/adapters/imdb/traffic", `{"versions":{"1":50,"2":50}}`)
+	for path, body := range map[string]string{
+		"/v1/chat/completions": `{"model":"imdb","messages":[{"role":"user","content":"a"}]}`,
+		"/v1/completions":      `{"model":"imdb","prompt":"a"}`,
+	} {
+		served := map[string]int{}
+		for i := range 40 {
+			ask := func() string {
+				var c struct{ Model string }
+				s.want(200, "POST", path, body, "X-Canary-Key", fmt.Sprint("user-", i)).into(&c)
+				return c.Model
+			}
+			var p prediction
+			s.want(200, "POST", "/predict", `{"adapter":"imdb","inputs":"a"}`, "X-Canary-Key", fmt.Sprint("user-", i)).into(&p)
+			first := ask()
+			if again := ask(); again != first || first != fmt.Sprint("imdb@", p.Adapter.Version) {
+				t.Fatalf("%s: user %d is answered by %s, then by %s; /predict has version %d", path, i, first, again, p.Adapter.Version)
+			}
+			served[first]++
+		}
+		if len(served) != 2 || served["imdb@3"] > 0 {
+			t.Errorf("%s: 40 callers were answered by %v", path, served)
+		}
+	}
+	var shown openaiModel
+	s.want(200, "GET", "/v1/models/imdb", nil).into(&shown)
+	if shown.Root != "imdb@3" {
+		t.Errorf("the model is shown as %+v", shown)
+	}
+	var c struct{ Model string }
+	s.want(200, "POST", "/v1/completions", `{"model":"imdb@3","prompt":"a"}`).into(&c)
+	if c.Model != "imdb@3" {
+		t.Errorf("imdb@3 is answered by %s", c.Model)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 
@@ -58,10 +59,16 @@ func TestBeyond(t *testing.T) {
 		if merged := p["merged"].(map[string]any); v["rank"] != 8.0 || merged["method"] != "cat" || len(merged["adapters"].([]any)) != 2 || p["source"] != "merge:mine@1+yours@1" {
 			t.Errorf("%v, %v", v, p)
 		}
-		for _, method := range []string{"linear", "ties", "dare_linear", "dare_ties"} {
+		for _, method := range []string{"linear", "ties", "dare_linear", "dare_ties", "svd", "ties_svd"} {
 			c.call(201, "POST", "/adapters/merge", map[string]any{"name": "both", "adapters": parts, "method": method})
 		}
 		c.call(200, "POST", "/predict", map[string]any{"inputs": "good", "fan_out": []string{"both@1", "both@2", "both@3", "both@4", "both"}})
+		// What was put side by side is made thin again: of a rank that holds all of it, it answers the same.
+		c.call(201, "POST", "/adapters/merge", map[string]any{"name": "again", "adapters": parts, "method": "svd", "svd_rank": 8})
+		same := results(t, c.call(200, "POST", "/predict", map[string]any{"inputs": "the movie was great", "fan_out": []string{"both@1", "again@1"}}))
+		if a, b := same[0]["score"].(float64), same[1]["score"].(float64); math.Abs(a-b) > 1e-5 {
+			t.Errorf("cat answers %v, svd of the same rank %v", a, b)
+		}
 		c.call(422, "POST", "/adapters/merge", map[string]any{"name": "both", "adapters": parts[:1]})
 	})
 	t.Run("a version is taken along merged", func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"lorikeet/inference/device"
 	"lorikeet/routes"
 	"lorikeet/tuning/datasets"
+	"lorikeet/tuning/feedback"
 	"lorikeet/tuning/queue"
 	"lorikeet/tuning/webhooks"
 )
@@ -149,7 +150,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	}
 	rows := datasets.New(datasets.Options{Store: p.store, Hub: &p.shelf.hub, TempDir: filepath.Join(c.data, "tmp")})
 	handler, err := routes.New(routes.Options{Engine: engine, Adapters: p.registry, Sources: newFolders(c, p.shelf),
-		Jobs: p.queue, Datasets: rows, Access: guard, Webhooks: p.hooks, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
+		Jobs: p.queue, Datasets: rows, Feedback: feedback.New(p.store, rows, p.log), Access: guard, Webhooks: p.hooks, Planner: &planner{engine: engine, store: p.store, maxRank: c.maxRank},
 		Info: routes.Info{Name: "lorikeet", Version: version(), Go: goVersion(), GoMLX: moduleVersion("github.com/gomlx/gomlx"),
 			Backend: dev.Info().String(), Started: time.Now().UTC()}, Log: p.log, Metrics: p.metrics, Tracing: p.traces, Limits: routes.Limits{TempDir: filepath.Join(c.data, "tmp")}})
 	if err != nil {

@@ -1,4 +1,4 @@
-"""Writes merge.json: what PEFT's add_weighted_adapter makes of three small adapters.
+"""Writes merge.json: what PEFT's add_weighted_adapter makes of four small adapters.
 
     python adapters/testdata/merge.py      (torch 2.15.0, peft 0.21.2)
 
@@ -10,10 +10,11 @@ import pathlib
 
 import torch
 from peft import LoraConfig, get_peft_model
+from peft.tuners.lora import layer
 from peft.utils import merge_utils
 
 MASK = (1 << 64) - 1
-NAMES = {}  # data_ptr of a factor to its name
+NAMES = {}  # data_ptr of a factor, or of an update, to its name
 SEED = 7
 
 
@@ -77,6 +78,18 @@ def factors(adapter, index=None):
     return out
 
 
+get_delta_weight = layer.Linear.get_delta_weight
+
+
+def named_delta(self, adapter):
+    delta = get_delta_weight(self, adapter)
+    path = next(p for p, m in model.base_model.model.named_modules() if m is self)
+    NAMES[delta.data_ptr()] = f"{PARTS.index(adapter)}/{path}/delta"
+    return delta
+
+
+layer.Linear.get_delta_weight = named_delta
+
 for name in configs:
     for _, m in model.named_modules():
         if hasattr(m, "lora_A") and name in m.lora_A:
@@ -90,7 +103,17 @@ for i, (parts, weights, how) in enumerate([
     ("wxy", [1.0, 0.3, 0.5], {"combination_type": "ties", "density": 0.6, "majority_sign_method": "frequency"}),
     ("wx", [1.0, -1.0], {"combination_type": "dare_linear", "density": 0.5}),
     ("wxy", [0.7, 0.3, 0.5], {"combination_type": "dare_ties", "density": 0.5}),
+    ("wxy", [0.7, 0.3, -0.5], {"combination_type": "magnitude_prune", "density": 0.4}),
+    ("wxyz", [0.7, 1.5, -0.5, 1.0], {"combination_type": "svd"}),
+    ("yz", [0.7, -1.5], {"combination_type": "svd"}),
+    ("wxyz", [0.7, 1.5, -0.5, 1.0], {"combination_type": "svd", "svd_rank": 3}),
+    ("wxyz", [0.7, 1.5, 0.5, 1.0], {"combination_type": "ties_svd", "density": 0.4}),
+    ("wxyz", [0.7, 1.5, 0.5, 1.0], {"combination_type": "ties_svd", "density": 0.6, "majority_sign_method": "frequency", "svd_rank": 2}),
+    ("wxyz", [0.7, 1.5, -0.5, 1.0], {"combination_type": "dare_linear_svd", "density": 0.5}),
+    ("wxyz", [0.7, 1.5, 0.5, 1.0], {"combination_type": "dare_ties_svd", "density": 0.5}),
+    ("wxyz", [0.7, 1.5, -0.5, 1.0], {"combination_type": "magnitude_prune_svd", "density": 0.4}),
 ]):
+    PARTS = parts
     NAMES.clear()
     for index, n in enumerate(parts):
         factors(n, index)

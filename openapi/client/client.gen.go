@@ -371,11 +371,17 @@ func (e MergeRequestMajoritySignMethod) Valid() bool {
 
 // Defines values for MergeRequestMethod.
 const (
-	Cat        MergeRequestMethod = "cat"
-	DareLinear MergeRequestMethod = "dare_linear"
-	DareTies   MergeRequestMethod = "dare_ties"
-	Linear     MergeRequestMethod = "linear"
-	Ties       MergeRequestMethod = "ties"
+	Cat               MergeRequestMethod = "cat"
+	DareLinear        MergeRequestMethod = "dare_linear"
+	DareLinearSvd     MergeRequestMethod = "dare_linear_svd"
+	DareTies          MergeRequestMethod = "dare_ties"
+	DareTiesSvd       MergeRequestMethod = "dare_ties_svd"
+	Linear            MergeRequestMethod = "linear"
+	MagnitudePrune    MergeRequestMethod = "magnitude_prune"
+	MagnitudePruneSvd MergeRequestMethod = "magnitude_prune_svd"
+	Svd               MergeRequestMethod = "svd"
+	Ties              MergeRequestMethod = "ties"
+	TiesSvd           MergeRequestMethod = "ties_svd"
 )
 
 // Valid indicates whether the value is a known member of the MergeRequestMethod enum.
@@ -385,11 +391,23 @@ func (e MergeRequestMethod) Valid() bool {
 		return true
 	case DareLinear:
 		return true
+	case DareLinearSvd:
+		return true
 	case DareTies:
+		return true
+	case DareTiesSvd:
 		return true
 	case Linear:
 		return true
+	case MagnitudePrune:
+		return true
+	case MagnitudePruneSvd:
+		return true
+	case Svd:
+		return true
 	case Ties:
+		return true
+	case TiesSvd:
 		return true
 	default:
 		return false
@@ -973,6 +991,9 @@ type Dataset struct {
 	Digest string  `json:"digest"`
 	Errors []Fault `json:"errors"`
 
+	// Feedback what was learned of answers, of which it was made
+	Feedback *DatasetFeedback `json:"feedback,omitempty"`
+
 	// Format csv, jsonl, json, parquet or text
 	Format string `json:"format"`
 
@@ -997,6 +1018,37 @@ type Dataset struct {
 	// Example: acme
 	Tenant   *string  `json:"tenant,omitempty"`
 	Warnings []string `json:"warnings"`
+}
+
+// DatasetFeedback defines model for DatasetFeedback.
+type DatasetFeedback struct {
+	// Collection Example: mood
+	Collection string `json:"collection"`
+
+	// Last the latest row of the collection that was looked at
+	//
+	// Example: fb_06451f3a7c2d1eq3v9k2mzt7
+	Last string `json:"last"`
+
+	// Overruled earlier rows of the collection that asked the same as a later one
+	//
+	// Example: 16
+	Overruled int `json:"overruled"`
+
+	// Replaced rows of that one that gave way to one of the collection
+	//
+	// Example: 12
+	Replaced int `json:"replaced"`
+
+	// Rows from the collection
+	//
+	// Example: 198
+	Rows int `json:"rows"`
+
+	// With the data set that was corrected and completed
+	//
+	// Example: ds_9f86d081884c7d659a2f
+	With *string `json:"with,omitempty"`
 }
 
 // DatasetForm defines model for DatasetForm.
@@ -1117,6 +1169,184 @@ type Fault struct {
 	Field  *string `json:"field,omitempty"`
 	Line   *int    `json:"line,omitempty"`
 	Reason string  `json:"reason"`
+}
+
+// Feedback defines model for Feedback.
+type Feedback struct {
+	// Adapter Example: mood@3
+	Adapter *string `json:"adapter,omitempty"`
+
+	// Correct Example: false
+	Correct   *bool     `json:"correct,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+
+	// Id Example: fb_06451f3a7c2d1eq3v9k2mzt7
+	Id string `json:"id"`
+
+	// Key that sent it
+	//
+	// Example: key_k3v9q2mzt7xw5n4jhd6a
+	Key *string `json:"key,omitempty"`
+
+	// Model Example: bert
+	Model *string `json:"model,omitempty"`
+
+	// RequestId Example: req_5f0c2b7e9a1d4c3f8e6b7a90
+	RequestId *string `json:"request_id,omitempty"`
+
+	// Row One row, in the canonical form of its kind.
+	Row Row `json:"row"`
+}
+
+// FeedbackAnswerer defines model for FeedbackAnswerer.
+type FeedbackAnswerer struct {
+	// Adapter Example: mood@3
+	Adapter string `json:"adapter"`
+
+	// Correct Example: 160
+	Correct int `json:"correct"`
+
+	// Unknown nobody said
+	//
+	// Example: 3
+	Unknown int `json:"unknown"`
+
+	// Wrong Example: 51
+	Wrong int `json:"wrong"`
+}
+
+// FeedbackCollection defines model for FeedbackCollection.
+type FeedbackCollection struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Kind of its rows
+	//
+	// Example: classification
+	Kind DatasetKind `json:"kind"`
+
+	// Name Example: mood
+	Name string `json:"name"`
+
+	// Rows Example: 214
+	Rows int `json:"rows"`
+}
+
+// FeedbackCollectionPage defines model for FeedbackCollectionPage.
+type FeedbackCollectionPage struct {
+	Data []FeedbackCollection `json:"data"`
+
+	// FirstId Example: job_k3v9…
+	FirstId *string `json:"first_id,omitempty"`
+
+	// HasMore Example: false
+	HasMore bool `json:"has_more"`
+
+	// LastId Example: job_a81c…
+	LastId *string `json:"last_id,omitempty"`
+}
+
+// FeedbackDatasetRequest defines model for FeedbackDatasetRequest.
+type FeedbackDatasetRequest struct {
+	// Clear take these rows out of the collection, now that the data set has them
+	Clear *bool `json:"clear,omitempty"`
+
+	// Name default the collection's and "(feedback)"
+	//
+	// Example: mood, corrected
+	Name *string `json:"name,omitempty"`
+
+	// With a data set whose rows come first; those that ask what a row of the feedback asks give way to it
+	//
+	// Example: ds_9f86d081884c7d659a2f
+	With *string `json:"with,omitempty"`
+}
+
+// FeedbackPage defines model for FeedbackPage.
+type FeedbackPage struct {
+	Data []Feedback `json:"data"`
+
+	// FirstId Example: job_k3v9…
+	FirstId *string `json:"first_id,omitempty"`
+
+	// HasMore Example: false
+	HasMore bool `json:"has_more"`
+
+	// LastId Example: job_a81c…
+	LastId *string `json:"last_id,omitempty"`
+}
+
+// FeedbackRequest defines model for FeedbackRequest.
+type FeedbackRequest struct {
+	// Adapter that answered
+	//
+	// Example: mood@3
+	Adapter *string `json:"adapter,omitempty"`
+
+	// Collection where it is kept; made with its first row
+	//
+	// Example: mood
+	Collection string `json:"collection"`
+
+	// Correct whether the model's answer was right
+	//
+	// Example: false
+	Correct *bool `json:"correct,omitempty"`
+
+	// Model that answered
+	//
+	// Example: bert
+	Model *string `json:"model,omitempty"`
+
+	// RequestId of the answer, as its header X-Request-Id told
+	//
+	// Example: req_5f0c2b7e9a1d4c3f8e6b7a90
+	RequestId *string `json:"request_id,omitempty"`
+
+	// Row a row, such as {"text": …, "label": …}
+	Row map[string]interface{} `json:"row"`
+}
+
+// FeedbackSummary defines model for FeedbackSummary.
+type FeedbackSummary struct {
+	// Adapters by who gave the answers, as far as that was said; those with the most rows first, at most 100
+	Adapters  []FeedbackAnswerer `json:"adapters"`
+	Answers   FeedbackTally      `json:"answers"`
+	CreatedAt time.Time          `json:"created_at"`
+
+	// Kind of its rows
+	//
+	// Example: classification
+	Kind DatasetKind `json:"kind"`
+
+	// Labels of those
+	//
+	// Example: {"negative":120,"positive":78}
+	Labels *map[string]int `json:"labels,omitempty"`
+
+	// Name Example: mood
+	Name string `json:"name"`
+
+	// Rows Example: 214
+	Rows int `json:"rows"`
+
+	// Texts different ones: rows that a data set of it would have
+	//
+	// Example: 198
+	Texts int `json:"texts"`
+}
+
+// FeedbackTally defines model for FeedbackTally.
+type FeedbackTally struct {
+	// Correct Example: 160
+	Correct int `json:"correct"`
+
+	// Unknown nobody said
+	//
+	// Example: 3
+	Unknown int `json:"unknown"`
+
+	// Wrong Example: 51
+	Wrong int `json:"wrong"`
 }
 
 // File defines model for File.
@@ -1586,7 +1816,7 @@ type MergePart struct {
 type MergeRequest struct {
 	Adapters []MergePart `json:"adapters"`
 
-	// Density share of the values that stay; of ties and dare, default 0.5
+	// Density share of the values that stay; of ties, dare and magnitude_prune, default 0.5
 	//
 	// Example: 0.5
 	Density *float32 `json:"density,omitempty"`
@@ -1606,6 +1836,11 @@ type MergeRequest struct {
 	//
 	// Example: 42
 	Seed *int64 `json:"seed,omitempty"`
+
+	// SvdRank of the result, with svd and the methods that end with _svd; default the largest of the parts
+	//
+	// Example: 8
+	SvdRank *int `json:"svd_rank,omitempty"`
 }
 
 // MergeRequestMajoritySignMethod of ties: by the sum of the values, or by their number
@@ -1645,6 +1880,11 @@ type Merging struct {
 	//
 	// Example: 42
 	Seed *int64 `json:"seed,omitempty"`
+
+	// SvdRank of the result, with svd; 0: the largest of the parts
+	//
+	// Example: 8
+	SvdRank *int `json:"svd_rank,omitempty"`
 }
 
 // MergingMajoritySignMethod of ties
@@ -2479,6 +2719,24 @@ type PreviewDatasetParams struct {
 	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// ListFeedbackParams defines parameters for ListFeedback.
+type ListFeedbackParams struct {
+	// Limit collections in a page
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After last_id of the page before
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+}
+
+// ListFeedbackRowsParams defines parameters for ListFeedbackRows.
+type ListFeedbackRowsParams struct {
+	// Limit rows in a page
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// After last_id of the page before
+	After *string `form:"after,omitempty" json:"after,omitempty"`
+}
+
 // GenerateParams defines parameters for Generate.
 type GenerateParams struct {
 	// XAdapter adapter to use when the body names none
@@ -2592,6 +2850,12 @@ type CreateDatasetTextRequestBody = CreateDatasetTextBody
 
 // CleanDatasetJSONRequestBody defines body for CleanDataset for application/json ContentType.
 type CleanDatasetJSONRequestBody = CleanRequest
+
+// AddFeedbackJSONRequestBody defines body for AddFeedback for application/json ContentType.
+type AddFeedbackJSONRequestBody = FeedbackRequest
+
+// CreateFeedbackDatasetJSONRequestBody defines body for CreateFeedbackDataset for application/json ContentType.
+type CreateFeedbackDatasetJSONRequestBody = FeedbackDatasetRequest
 
 // GenerateJSONRequestBody defines body for Generate for application/json ContentType.
 type GenerateJSONRequestBody = GenerateRequest
@@ -3283,7 +3547,7 @@ type ClientInterface interface {
 
 	// MergeAdaptersWithBody Merge adapters
 	//
-	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3292,7 +3556,7 @@ type ClientInterface interface {
 
 	// MergeAdapters Merge adapters
 	//
-	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3526,6 +3790,81 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /docs (the `Docs` operationId).
 	Docs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListFeedback List collections of feedback
+	//
+	// Lists the collections of feedback of the tenant, by name.
+	//
+	// Corresponds with GET /feedback (the `ListFeedback` operationId).
+	ListFeedback(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddFeedbackWithBody Give feedback on an answer
+	//
+	// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+	//
+	// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /feedback (the `AddFeedback` operationId).
+	AddFeedbackWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddFeedback Give feedback on an answer
+	//
+	// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+	//
+	// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /feedback (the `AddFeedback` operationId).
+	AddFeedback(ctx context.Context, body AddFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteFeedback Delete a collection of feedback
+	//
+	// Deletes a collection with its rows. Data sets that were made of it stay.
+	//
+	// Corresponds with DELETE /feedback/{collection} (the `DeleteFeedback` operationId).
+	DeleteFeedback(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFeedback Count a collection of feedback
+	//
+	// Counts the rows of a collection: how many different texts and labels there are, and how often which version was right.
+	//
+	// Corresponds with GET /feedback/{collection} (the `GetFeedback` operationId).
+	GetFeedback(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateFeedbackDatasetWithBody Make a data set of feedback
+	//
+	// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+	CreateFeedbackDatasetWithBody(ctx context.Context, collection string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateFeedbackDataset Make a data set of feedback
+	//
+	// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+	CreateFeedbackDataset(ctx context.Context, collection string, body CreateFeedbackDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListFeedbackRows List rows of feedback
+	//
+	// Lists the rows of a collection, the newest first, with what was told of the answers and the key that sent them.
+	//
+	// Corresponds with GET /feedback/{collection}/rows (the `ListFeedbackRows` operationId).
+	ListFeedbackRows(ctx context.Context, collection string, params *ListFeedbackRowsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteFeedbackRow Delete a row of feedback
+	//
+	// Deletes one row of a collection. Data sets that were made with it keep it.
+	//
+	// Corresponds with DELETE /feedback/{collection}/rows/{id} (the `DeleteFeedbackRow` operationId).
+	DeleteFeedbackRow(ctx context.Context, collection string, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GenerateWithBody Write a text
 	//
@@ -3856,7 +4195,7 @@ func (c *Client) CreateAdapter(ctx context.Context, body CreateAdapterJSONReques
 
 // MergeAdaptersWithBody Merge adapters
 //
-// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3875,7 +4214,7 @@ func (c *Client) MergeAdaptersWithBody(ctx context.Context, contentType string, 
 
 // MergeAdapters Merge adapters
 //
-// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4410,6 +4749,171 @@ func (c *Client) GetQuarantine(ctx context.Context, id string, reqEditors ...Req
 // Corresponds with GET /docs (the `Docs` operationId).
 func (c *Client) Docs(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDocsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFeedback List collections of feedback
+//
+// Lists the collections of feedback of the tenant, by name.
+//
+// Corresponds with GET /feedback (the `ListFeedback` operationId).
+func (c *Client) ListFeedback(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFeedbackRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddFeedbackWithBody Give feedback on an answer
+//
+// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+//
+// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /feedback (the `AddFeedback` operationId).
+func (c *Client) AddFeedbackWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddFeedbackRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddFeedback Give feedback on an answer
+//
+// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+//
+// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /feedback (the `AddFeedback` operationId).
+func (c *Client) AddFeedback(ctx context.Context, body AddFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddFeedbackRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteFeedback Delete a collection of feedback
+//
+// Deletes a collection with its rows. Data sets that were made of it stay.
+//
+// Corresponds with DELETE /feedback/{collection} (the `DeleteFeedback` operationId).
+func (c *Client) DeleteFeedback(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteFeedbackRequest(c.Server, collection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFeedback Count a collection of feedback
+//
+// Counts the rows of a collection: how many different texts and labels there are, and how often which version was right.
+//
+// Corresponds with GET /feedback/{collection} (the `GetFeedback` operationId).
+func (c *Client) GetFeedback(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFeedbackRequest(c.Server, collection)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateFeedbackDatasetWithBody Make a data set of feedback
+//
+// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+func (c *Client) CreateFeedbackDatasetWithBody(ctx context.Context, collection string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateFeedbackDatasetRequestWithBody(c.Server, collection, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateFeedbackDataset Make a data set of feedback
+//
+// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+func (c *Client) CreateFeedbackDataset(ctx context.Context, collection string, body CreateFeedbackDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateFeedbackDatasetRequest(c.Server, collection, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListFeedbackRows List rows of feedback
+//
+// Lists the rows of a collection, the newest first, with what was told of the answers and the key that sent them.
+//
+// Corresponds with GET /feedback/{collection}/rows (the `ListFeedbackRows` operationId).
+func (c *Client) ListFeedbackRows(ctx context.Context, collection string, params *ListFeedbackRowsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFeedbackRowsRequest(c.Server, collection, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteFeedbackRow Delete a row of feedback
+//
+// Deletes one row of a collection. Data sets that were made with it keep it.
+//
+// Corresponds with DELETE /feedback/{collection}/rows/{id} (the `DeleteFeedbackRow` operationId).
+func (c *Client) DeleteFeedbackRow(ctx context.Context, collection string, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteFeedbackRowRequest(c.Server, collection, id)
 	if err != nil {
 		return nil, err
 	}
@@ -6301,6 +6805,341 @@ func NewDocsRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListFeedbackRequest constructs an http.Request for the ListFeedback method
+func NewListFeedbackRequest(server string, params *ListFeedbackParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/feedback")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddFeedbackRequest calls the generic AddFeedback builder with application/json body
+func NewAddFeedbackRequest(server string, body AddFeedbackJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddFeedbackRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddFeedbackRequestWithBody constructs an http.Request for the AddFeedback method, with any body, and a specified content type
+func NewAddFeedbackRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/feedback")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteFeedbackRequest constructs an http.Request for the DeleteFeedback method
+func NewDeleteFeedbackRequest(server string, collection string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "collection", collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/feedback/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetFeedbackRequest constructs an http.Request for the GetFeedback method
+func NewGetFeedbackRequest(server string, collection string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "collection", collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/feedback/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCreateFeedbackDatasetRequest calls the generic CreateFeedbackDataset builder with application/json body
+func NewCreateFeedbackDatasetRequest(server string, collection string, body CreateFeedbackDatasetJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateFeedbackDatasetRequestWithBody(server, collection, "application/json", bodyReader)
+}
+
+// NewCreateFeedbackDatasetRequestWithBody constructs an http.Request for the CreateFeedbackDataset method, with any body, and a specified content type
+func NewCreateFeedbackDatasetRequestWithBody(server string, collection string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "collection", collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/feedback/%s/datasets", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListFeedbackRowsRequest constructs an http.Request for the ListFeedbackRows method
+func NewListFeedbackRowsRequest(server string, collection string, params *ListFeedbackRowsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "collection", collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/feedback/%s/rows", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteFeedbackRowRequest constructs an http.Request for the DeleteFeedbackRow method
+func NewDeleteFeedbackRowRequest(server string, collection string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "collection", collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/feedback/%s/rows/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGenerateRequest calls the generic Generate builder with application/json body
 func NewGenerateRequest(server string, params *GenerateParams, body GenerateJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7521,7 +8360,7 @@ type ClientWithResponsesInterface interface {
 
 	// MergeAdaptersWithBodyWithResponse Merge adapters
 	//
-	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7530,7 +8369,7 @@ type ClientWithResponsesInterface interface {
 
 	// MergeAdaptersWithResponse Merge adapters
 	//
-	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+	// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7806,6 +8645,91 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /docs (the `Docs` operationId).
 	DocsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*DocsResponse, error)
+
+	// ListFeedbackWithResponse List collections of feedback
+	//
+	// Lists the collections of feedback of the tenant, by name.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /feedback (the `ListFeedback` operationId).
+	ListFeedbackWithResponse(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*ListFeedbackResponse, error)
+
+	// AddFeedbackWithBodyWithResponse Give feedback on an answer
+	//
+	// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+	//
+	// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /feedback (the `AddFeedback` operationId).
+	AddFeedbackWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddFeedbackResponse, error)
+
+	// AddFeedbackWithResponse Give feedback on an answer
+	//
+	// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+	//
+	// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /feedback (the `AddFeedback` operationId).
+	AddFeedbackWithResponse(ctx context.Context, body AddFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*AddFeedbackResponse, error)
+
+	// DeleteFeedbackWithResponse Delete a collection of feedback
+	//
+	// Deletes a collection with its rows. Data sets that were made of it stay.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /feedback/{collection} (the `DeleteFeedback` operationId).
+	DeleteFeedbackWithResponse(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*DeleteFeedbackResponse, error)
+
+	// GetFeedbackWithResponse Count a collection of feedback
+	//
+	// Counts the rows of a collection: how many different texts and labels there are, and how often which version was right.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /feedback/{collection} (the `GetFeedback` operationId).
+	GetFeedbackWithResponse(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*GetFeedbackResponse, error)
+
+	// CreateFeedbackDatasetWithBodyWithResponse Make a data set of feedback
+	//
+	// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+	CreateFeedbackDatasetWithBodyWithResponse(ctx context.Context, collection string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateFeedbackDatasetResponse, error)
+
+	// CreateFeedbackDatasetWithResponse Make a data set of feedback
+	//
+	// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+	CreateFeedbackDatasetWithResponse(ctx context.Context, collection string, body CreateFeedbackDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateFeedbackDatasetResponse, error)
+
+	// ListFeedbackRowsWithResponse List rows of feedback
+	//
+	// Lists the rows of a collection, the newest first, with what was told of the answers and the key that sent them.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /feedback/{collection}/rows (the `ListFeedbackRows` operationId).
+	ListFeedbackRowsWithResponse(ctx context.Context, collection string, params *ListFeedbackRowsParams, reqEditors ...RequestEditorFn) (*ListFeedbackRowsResponse, error)
+
+	// DeleteFeedbackRowWithResponse Delete a row of feedback
+	//
+	// Deletes one row of a collection. Data sets that were made with it keep it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /feedback/{collection}/rows/{id} (the `DeleteFeedbackRow` operationId).
+	DeleteFeedbackRowWithResponse(ctx context.Context, collection string, id string, reqEditors ...RequestEditorFn) (*DeleteFeedbackRowResponse, error)
 
 	// GenerateWithBodyWithResponse Write a text
 	//
@@ -9910,6 +10834,441 @@ func (r DocsResponse) ContentType() string {
 	return ""
 }
 
+// ListFeedbackResponse200Headers the declared response headers of an HTTP 200 response for ListFeedback
+type ListFeedbackResponse200Headers struct {
+	XRequestId *string
+}
+
+// ListFeedbackResponseDefaultHeaders the declared response headers of an HTTP default response for ListFeedback
+type ListFeedbackResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type ListFeedbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FeedbackCollectionPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListFeedbackResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListFeedbackResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFeedbackResponse) GetJSON200() *FeedbackCollectionPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFeedbackResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFeedbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFeedbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFeedbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFeedbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// AddFeedbackResponse201Headers the declared response headers of an HTTP 201 response for AddFeedback
+type AddFeedbackResponse201Headers struct {
+	XRequestId *string
+}
+
+// AddFeedbackResponseDefaultHeaders the declared response headers of an HTTP default response for AddFeedback
+type AddFeedbackResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type AddFeedbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Feedback
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *AddFeedbackResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *AddFeedbackResponseDefaultHeaders
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r AddFeedbackResponse) GetJSON201() *Feedback {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AddFeedbackResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AddFeedbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AddFeedbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddFeedbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AddFeedbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteFeedbackResponse204Headers the declared response headers of an HTTP 204 response for DeleteFeedback
+type DeleteFeedbackResponse204Headers struct {
+	XRequestId *string
+}
+
+// DeleteFeedbackResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteFeedback
+type DeleteFeedbackResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type DeleteFeedbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteFeedbackResponse204Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteFeedbackResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteFeedbackResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteFeedbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteFeedbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteFeedbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteFeedbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetFeedbackResponse200Headers the declared response headers of an HTTP 200 response for GetFeedback
+type GetFeedbackResponse200Headers struct {
+	XRequestId *string
+}
+
+// GetFeedbackResponseDefaultHeaders the declared response headers of an HTTP default response for GetFeedback
+type GetFeedbackResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type GetFeedbackResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FeedbackSummary
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetFeedbackResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *GetFeedbackResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFeedbackResponse) GetJSON200() *FeedbackSummary {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFeedbackResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFeedbackResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFeedbackResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFeedbackResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFeedbackResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateFeedbackDatasetResponse200Headers the declared response headers of an HTTP 200 response for CreateFeedbackDataset
+type CreateFeedbackDatasetResponse200Headers struct {
+	XRequestId *string
+}
+
+// CreateFeedbackDatasetResponse201Headers the declared response headers of an HTTP 201 response for CreateFeedbackDataset
+type CreateFeedbackDatasetResponse201Headers struct {
+	Location   *string
+	XRequestId *string
+}
+
+// CreateFeedbackDatasetResponseDefaultHeaders the declared response headers of an HTTP default response for CreateFeedbackDataset
+type CreateFeedbackDatasetResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type CreateFeedbackDatasetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Dataset
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Dataset
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *CreateFeedbackDatasetResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateFeedbackDatasetResponse201Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *CreateFeedbackDatasetResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CreateFeedbackDatasetResponse) GetJSON200() *Dataset {
+	return r.JSON200
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateFeedbackDatasetResponse) GetJSON201() *Dataset {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateFeedbackDatasetResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateFeedbackDatasetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateFeedbackDatasetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateFeedbackDatasetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateFeedbackDatasetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListFeedbackRowsResponse200Headers the declared response headers of an HTTP 200 response for ListFeedbackRows
+type ListFeedbackRowsResponse200Headers struct {
+	XRequestId *string
+}
+
+// ListFeedbackRowsResponseDefaultHeaders the declared response headers of an HTTP default response for ListFeedbackRows
+type ListFeedbackRowsResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type ListFeedbackRowsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FeedbackPage
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListFeedbackRowsResponse200Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *ListFeedbackRowsResponseDefaultHeaders
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFeedbackRowsResponse) GetJSON200() *FeedbackPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFeedbackRowsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFeedbackRowsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFeedbackRowsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFeedbackRowsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFeedbackRowsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteFeedbackRowResponse204Headers the declared response headers of an HTTP 204 response for DeleteFeedbackRow
+type DeleteFeedbackRowResponse204Headers struct {
+	XRequestId *string
+}
+
+// DeleteFeedbackRowResponseDefaultHeaders the declared response headers of an HTTP default response for DeleteFeedbackRow
+type DeleteFeedbackRowResponseDefaultHeaders struct {
+	XRequestId *string
+}
+
+type DeleteFeedbackRowResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteFeedbackRowResponse204Headers
+	// HeadersDefault the parsed response headers for an HTTP default response
+	HeadersDefault *DeleteFeedbackRowResponseDefaultHeaders
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteFeedbackRowResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteFeedbackRowResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteFeedbackRowResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteFeedbackRowResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteFeedbackRowResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GenerateResponse200Headers the declared response headers of an HTTP 200 response for Generate
 type GenerateResponse200Headers struct {
 	XRequestId *string
@@ -11491,7 +12850,7 @@ func (c *ClientWithResponses) CreateAdapterWithResponse(ctx context.Context, bod
 
 // MergeAdaptersWithBodyWithResponse Merge adapters
 //
-// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11506,7 +12865,7 @@ func (c *ClientWithResponses) MergeAdaptersWithBodyWithResponse(ctx context.Cont
 
 // MergeAdaptersWithResponse Merge adapters
 //
-// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale). All but cat need equal ranks. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
+// Merges LoRA adapters of one base and registers the result as the next version of a name. The methods are those of PEFT's add_weighted_adapter, and give its numbers: linear (weighted sum of the factors), cat (exactly the weighted sum of the updates; the ranks add up), ties (trim, elect signs, merge), dare_linear and dare_ties (drop at random, by seed, and rescale), magnitude_prune (trim, weighted sum). svd makes the best approximation of the weighted sum of the updates that has the rank svd_rank; ties_svd, dare_linear_svd, dare_ties_svd and magnitude_prune_svd merge the updates in their way before, which takes up to minutes for a large base. cat and those with svd take adapters of different ranks, the others need equal ones. Heads that were replaced whole are averaged by weight; adapters with different labels, DoRA or biases are refused.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11967,6 +13326,145 @@ func (c *ClientWithResponses) DocsWithResponse(ctx context.Context, reqEditors .
 		return nil, err
 	}
 	return ParseDocsResponse(rsp)
+}
+
+// ListFeedbackWithResponse List collections of feedback
+//
+// Lists the collections of feedback of the tenant, by name.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /feedback (the `ListFeedback` operationId).
+func (c *ClientWithResponses) ListFeedbackWithResponse(ctx context.Context, params *ListFeedbackParams, reqEditors ...RequestEditorFn) (*ListFeedbackResponse, error) {
+	rsp, err := c.ListFeedback(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFeedbackResponse(rsp)
+}
+
+// AddFeedbackWithBodyWithResponse Give feedback on an answer
+//
+// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+//
+// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /feedback (the `AddFeedback` operationId).
+func (c *ClientWithResponses) AddFeedbackWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddFeedbackResponse, error) {
+	rsp, err := c.AddFeedbackWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddFeedbackResponse(rsp)
+}
+
+// AddFeedbackWithResponse Give feedback on an answer
+//
+// Keeps what an application learnt of an answer: the text that was asked, with the right answer, as a row of a data set is written ({"text", "label"}, {"instruction", "input", "output"}, {"messages"} that end with what the assistant should have said, …), in a collection by name. POST /feedback/{collection}/datasets makes a data set of the rows to tune on. The service keeps no texts of the requests it answers, so that the row must hold what was asked; request_id, model, adapter and correct are kept beside it.
+//
+// The first row of a collection decides what kind its rows are. Of rows that ask the same the latest counts. A key of scope predict is enough, so that whoever asks can tell what came of it; what they tell is trained on only when a key of scope tune makes a data set of it, and the promotion gate of a job keeps out what does not help. A row may have 16 KiB, a collection about 10,000 rows, a tenant 32 collections; beyond, the answer is 409.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /feedback (the `AddFeedback` operationId).
+func (c *ClientWithResponses) AddFeedbackWithResponse(ctx context.Context, body AddFeedbackJSONRequestBody, reqEditors ...RequestEditorFn) (*AddFeedbackResponse, error) {
+	rsp, err := c.AddFeedback(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddFeedbackResponse(rsp)
+}
+
+// DeleteFeedbackWithResponse Delete a collection of feedback
+//
+// Deletes a collection with its rows. Data sets that were made of it stay.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /feedback/{collection} (the `DeleteFeedback` operationId).
+func (c *ClientWithResponses) DeleteFeedbackWithResponse(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*DeleteFeedbackResponse, error) {
+	rsp, err := c.DeleteFeedback(ctx, collection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteFeedbackResponse(rsp)
+}
+
+// GetFeedbackWithResponse Count a collection of feedback
+//
+// Counts the rows of a collection: how many different texts and labels there are, and how often which version was right.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /feedback/{collection} (the `GetFeedback` operationId).
+func (c *ClientWithResponses) GetFeedbackWithResponse(ctx context.Context, collection string, reqEditors ...RequestEditorFn) (*GetFeedbackResponse, error) {
+	rsp, err := c.GetFeedback(ctx, collection, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFeedbackResponse(rsp)
+}
+
+// CreateFeedbackDatasetWithBodyWithResponse Make a data set of feedback
+//
+// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+func (c *ClientWithResponses) CreateFeedbackDatasetWithBodyWithResponse(ctx context.Context, collection string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateFeedbackDatasetResponse, error) {
+	rsp, err := c.CreateFeedbackDatasetWithBody(ctx, collection, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateFeedbackDatasetResponse(rsp)
+}
+
+// CreateFeedbackDatasetWithResponse Make a data set of feedback
+//
+// Makes a data set of the rows of a collection so far, alone or together with another data set: with corrects and completes that one. Where several rows ask the same, letter by letter, the latest by the clock of the service that took it is in it. It is an ordinary data set with the report of an upload; `feedback` in it tells what it was made of. Made of the same rows again it is the same data set (200 instead of 201). Rows that arrive meanwhile are for the next one, also with clear.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /feedback/{collection}/datasets (the `CreateFeedbackDataset` operationId).
+func (c *ClientWithResponses) CreateFeedbackDatasetWithResponse(ctx context.Context, collection string, body CreateFeedbackDatasetJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateFeedbackDatasetResponse, error) {
+	rsp, err := c.CreateFeedbackDataset(ctx, collection, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateFeedbackDatasetResponse(rsp)
+}
+
+// ListFeedbackRowsWithResponse List rows of feedback
+//
+// Lists the rows of a collection, the newest first, with what was told of the answers and the key that sent them.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /feedback/{collection}/rows (the `ListFeedbackRows` operationId).
+func (c *ClientWithResponses) ListFeedbackRowsWithResponse(ctx context.Context, collection string, params *ListFeedbackRowsParams, reqEditors ...RequestEditorFn) (*ListFeedbackRowsResponse, error) {
+	rsp, err := c.ListFeedbackRows(ctx, collection, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFeedbackRowsResponse(rsp)
+}
+
+// DeleteFeedbackRowWithResponse Delete a row of feedback
+//
+// Deletes one row of a collection. Data sets that were made with it keep it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /feedback/{collection}/rows/{id} (the `DeleteFeedbackRow` operationId).
+func (c *ClientWithResponses) DeleteFeedbackRowWithResponse(ctx context.Context, collection string, id string, reqEditors ...RequestEditorFn) (*DeleteFeedbackRowResponse, error) {
+	rsp, err := c.DeleteFeedbackRow(ctx, collection, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteFeedbackRowResponse(rsp)
 }
 
 // GenerateWithBodyWithResponse Write a text
@@ -14157,6 +15655,414 @@ func ParseDocsResponse(rsp *http.Response) (*DocsResponse, error) {
 		response.Headers200 = &headers
 	case true:
 		var headers DocsResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListFeedbackResponse parses an HTTP response from a ListFeedbackWithResponse call
+func ParseListFeedbackResponse(rsp *http.Response) (*ListFeedbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFeedbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FeedbackCollectionPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListFeedbackResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListFeedbackResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseAddFeedbackResponse parses an HTTP response from a AddFeedbackWithResponse call
+func ParseAddFeedbackResponse(rsp *http.Response) (*AddFeedbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddFeedbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Feedback
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers AddFeedbackResponse201Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers AddFeedbackResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteFeedbackResponse parses an HTTP response from a DeleteFeedbackWithResponse call
+func ParseDeleteFeedbackResponse(rsp *http.Response) (*DeleteFeedbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteFeedbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteFeedbackResponse204Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers204 = &headers
+	case true:
+		var headers DeleteFeedbackResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetFeedbackResponse parses an HTTP response from a GetFeedbackWithResponse call
+func ParseGetFeedbackResponse(rsp *http.Response) (*GetFeedbackResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFeedbackResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FeedbackSummary
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetFeedbackResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers GetFeedbackResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCreateFeedbackDatasetResponse parses an HTTP response from a CreateFeedbackDatasetWithResponse call
+func ParseCreateFeedbackDatasetResponse(rsp *http.Response) (*CreateFeedbackDatasetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateFeedbackDatasetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Dataset
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Dataset
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers CreateFeedbackDatasetResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers CreateFeedbackDatasetResponse201Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers201 = &headers
+	case true:
+		var headers CreateFeedbackDatasetResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListFeedbackRowsResponse parses an HTTP response from a ListFeedbackRowsWithResponse call
+func ParseListFeedbackRowsResponse(rsp *http.Response) (*ListFeedbackRowsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFeedbackRowsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FeedbackPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListFeedbackRowsResponse200Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers200 = &headers
+	case true:
+		var headers ListFeedbackRowsResponseDefaultHeaders
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.HeadersDefault = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteFeedbackRowResponse parses an HTTP response from a DeleteFeedbackRowWithResponse call
+func ParseDeleteFeedbackRowResponse(rsp *http.Response) (*DeleteFeedbackRowResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteFeedbackRowResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		var headers DeleteFeedbackRowResponse204Headers
+		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.XRequestId = &value
+		}
+		response.Headers204 = &headers
+	case true:
+		var headers DeleteFeedbackRowResponseDefaultHeaders
 		if values := rsp.Header.Values("X-Request-Id"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "X-Request-Id", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

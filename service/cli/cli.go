@@ -41,10 +41,10 @@ type app struct {
 	getenv       func(string) string
 }
 
-// Commands are predict, generate, tune, jobs, adapters, datasets and models.
+// Commands are predict, generate, tune, jobs, adapters, datasets, feedback and models.
 func Commands() []*cobra.Command {
 	a := &app{getenv: os.Getenv}
-	all := []*cobra.Command{a.predict(), a.generate(), a.tune(), a.jobs(), a.adapters(), a.datasets(), a.models()}
+	all := []*cobra.Command{a.predict(), a.generate(), a.tune(), a.jobs(), a.adapters(), a.datasets(), a.feedback(), a.models()}
 	for _, c := range all {
 		c.GroupID = Group
 		f := c.PersistentFlags()

@@ -342,3 +342,43 @@ func TestDrawn(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestFeedback(t *testing.T) {
+	entry := `{"id":"fb_1","row":{"text":"Fine.","label":"positive"},"created_at":"2026-03-01T12:00:00Z"}`
+	f := newFake(t, map[string]http.HandlerFunc{
+		"POST /feedback":                   says(entry),
+		"GET /feedback?limit=100":          says(`{"data":[{"name":"mood","kind":"classification","rows":2,"created_at":"2026-03-01T12:00:00Z"}],"has_more":false}`),
+		"GET /feedback/mood":               says(`{"name":"mood","kind":"classification","rows":2,"texts":1,"labels":{"positive":1},"answers":{"correct":1,"wrong":1,"unknown":0},"adapters":[{"adapter":"mood@1","correct":0,"wrong":1,"unknown":0}]}`),
+		"GET /feedback/mood/rows?limit=20": says(`{"data":[` + entry + `],"has_more":false}`),
+		"POST /feedback/mood/datasets":     says(`{"id":"ds_1","kind":"classification","rows":1,"name":"both","labels":{"positive":1}}`),
+		"DELETE /feedback/mood":            says(""),
+		"DELETE /feedback/mood/rows/fb_1":  says(""),
+	})
+	out, errOut, code := f.run("", "feedback", "add", "mood", "--text", "Fine.", "--label", "positive", "--adapter", "mood@1", "--request-id", "req_1", "--wrong")
+	if code != 0 || out != "fb_1\n" {
+		t.Errorf("%d %q %q", code, out, errOut)
+	}
+	same(t, "the request", f.body(0), `{"collection":"mood","row":{"text":"Fine.","label":"positive"},"adapter":"mood@1","request_id":"req_1","correct":false}`)
+	if out, errOut, code = f.run(`{"source":"a","target":"b"}`+"\n\n"+`{"source":"c","target":"d"}`+"\n", "feedback", "add", "mood", "--file", "-", "--json"); code != 0 || out != entry+"\n"+entry+"\n" {
+		t.Errorf("%d %q %q", code, out, errOut)
+	}
+	same(t, "the last request", f.body(2), `{"collection":"mood","row":{"source":"c","target":"d"}}`)
+	for args, want := range map[string]string{
+		"list": "mood        classification  2", "get mood": "mood@1   0        1", "rows mood": entry, "dataset mood --with ds_0 --name both --clear": "positive 1",
+		"delete mood": "", "delete mood --row fb_1": "",
+	} {
+		if out, errOut, code := f.run("", append([]string{"feedback"}, strings.Fields(args)...)...); code != 0 || !strings.Contains(out, want) {
+			t.Errorf("%s: %d %q %q", args, code, out, errOut)
+		}
+	}
+	for _, a := range f.asked {
+		if a.at == "POST /feedback/mood/datasets" && a.body != `{"clear":true,"name":"both","with":"ds_0"}` {
+			t.Errorf("the data set is asked for by %s", a.body)
+		}
+	}
+	for _, args := range []string{"add mood", "add mood --text a", "add mood --text a --label b --file c", "add mood --text a --label b --correct --wrong", "delete a b --row fb_1"} {
+		if _, errOut, code := f.run("", append([]string{"feedback"}, strings.Fields(args)...)...); code != misused {
+			t.Errorf("%s: %d %s", args, code, errOut)
+		}
+	}
+}

@@ -72,7 +72,7 @@ func (c *checks) look(r Row, maxClasses int) error {
 			return invalid.Line(r.Line, c.plan.columns["label"], "more than %d different labels: is this the column with the labels?", maxClasses)
 		}
 	}
-	question, answer := r.question(), r.answer()
+	question, answer := r.Question(), r.answer()
 	size, limit := utf8.RuneCountInString(question), longText
 	if r.Kind != Classification && r.Kind != Regression {
 		size, limit = size+utf8.RuneCountInString(answer), longDialogue

@@ -154,7 +154,7 @@ func (x *doctor) find(kind string, row, of int, format string, args ...any) {
 
 // hold keeps a validation row to find again.
 func (x *doctor) hold(r Row, row int) {
-	text := normalised(r.question())
+	text := normalised(r.Question())
 	key := sum64(text)
 	if _, ok := x.held[key]; !ok {
 		x.held[key] = row
@@ -165,7 +165,7 @@ func (x *doctor) hold(r Row, row int) {
 }
 
 func (x *doctor) look(r Row, row int) {
-	question, answer := r.question(), r.answer()
+	question, answer := r.Question(), r.answer()
 	x.lengths = append(x.lengths, uint32(min(utf8.RuneCountInString(question)+utf8.RuneCountInString(answer), 1<<31))) //nolint:gosec // bounded
 	if r.Kind == Classification {
 		x.labels[r.Label]++

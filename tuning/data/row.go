@@ -140,9 +140,9 @@ func (r *Row) UnmarshalJSON(data []byte) error {
 	return errors.New("not a canonical row")
 }
 
-// question is what the model is shown: two rows with equal questions are the same
+// Question is what the model is shown: two rows with equal questions are the same
 // example, whatever they answer.
-func (r Row) question() string {
+func (r Row) Question() string {
 	switch r.Kind {
 	case Classification, Regression:
 		if r.Pair != nil {

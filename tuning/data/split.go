@@ -18,7 +18,7 @@ func Split(rows []Row, share float64, seed int64) (train, held []Row) {
 	var labels []string
 	strata := map[string][]int{}
 	for i, r := range rows {
-		q := r.question()
+		q := r.Question()
 		g, ok := index[q]
 		if !ok {
 			g = len(groups)
@@ -85,11 +85,11 @@ func shuffle(x []int, random *rand.PCG) {
 func Leaks(train, held []Row) int {
 	seen := make(map[string]bool, len(train))
 	for _, r := range train {
-		seen[r.question()] = true
+		seen[r.Question()] = true
 	}
 	n := 0
 	for _, r := range held {
-		if seen[r.question()] {
+		if seen[r.Question()] {
 			n++
 		}
 	}

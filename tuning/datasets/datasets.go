@@ -72,6 +72,7 @@ type Dataset struct {
 	Canonical   string      `json:"canonical_digest" example:"sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"`
 	CleanedFrom string      `json:"cleaned_from,omitempty" example:"ds_9f86d081884c7d659a2f"` // the data set whose sound rows these are
 	Quarantine  *Quarantine `json:"quarantine,omitempty"`                                     // the rows that were left out
+	Feedback    *Feedback   `json:"feedback,omitempty"`                                       // what was learned of answers, of which it was made
 } // @name Dataset
 
 // Row is one canonical row; see package data.
@@ -91,9 +92,13 @@ func (s *Service) Create(ctx context.Context, r io.Reader, how data.Options) (Da
 // An error that holds invalid.Faults says what is wrong with the file; then nothing
 // was stored. An error of r is returned as r gave it.
 func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, how data.Options) (Dataset, bool, error) {
+	return s.create(ctx, Dataset{Name: how.Name, Tenant: tenant}, r, how)
+}
+
+// create takes in a file. d is the data set as far as it is known before.
+func (s *Service) create(ctx context.Context, d Dataset, r io.Reader, how data.Options) (Dataset, bool, error) {
 	how.Limits, how.TempDir = s.o.Limits, s.o.TempDir
 	in := &tally{r: r, sum: sha256.New()}
-	var d Dataset
 	canonical, err := s.canonical(ctx, func(out func(data.Row) error) error {
 		var err error
 		d.Report, err = data.Parse(in, how, out)
@@ -109,8 +114,7 @@ func (s *Service) CreateFor(ctx context.Context, tenant string, r io.Reader, how
 		return Dataset{}, false, err
 	}
 	d.Digest = "sha256:" + hex.EncodeToString(in.sum.Sum(nil))
-	d.Canonical, d.Bytes, d.Name = canonical, in.n, how.Name
-	d.Tenant = tenant
+	d.Canonical, d.Bytes = canonical, in.n
 	d.ID = identify(d.Tenant, d.Digest, d.Canonical)
 	d.CreatedAt = now()
 	return s.record(ctx, d)

@@ -59,7 +59,7 @@ func (s *Service) examine(ctx context.Context, id, validation string) (d Dataset
 		if v.Kind != d.Kind {
 			return d, e, nil, invalid.Field("validation", "%s is for %s, %s for %s", validation, v.Kind, id, d.Kind)
 		}
-		held = s.stream(ctx, v.Canonical)
+		held = s.Stream(ctx, v.Canonical)
 	}
 	select {
 	case examining <- struct{}{}:
@@ -68,12 +68,12 @@ func (s *Service) examine(ctx context.Context, id, validation string) (d Dataset
 		return d, e, nil, ctx.Err()
 	}
 	e = Examination{Dataset: id, Validated: validation}
-	e.Diagnosis, sick, err = data.Examine(s.stream(ctx, d.Canonical), held)
+	e.Diagnosis, sick, err = data.Examine(s.Stream(ctx, d.Canonical), held)
 	return d, e, sick, err
 }
 
-// stream reads canonical rows; it ends with ctx.
-func (s *Service) stream(ctx context.Context, digest string) iter.Seq2[data.Row, error] {
+// Stream reads canonical rows; it ends with ctx.
+func (s *Service) Stream(ctx context.Context, digest string) iter.Seq2[data.Row, error] {
 	return func(yield func(data.Row, error) bool) {
 		b, err := s.o.Store.OpenBlob(ctx, digest)
 		if err != nil {
@@ -146,7 +146,7 @@ func (s *Service) cured(ctx context.Context, old Dataset, name string, q Quarant
 	var err error
 	d.Canonical, d.Bytes, err = s.put(ctx, func(to io.Writer) error {
 		w, n := data.NewWriter(to), 0
-		for r, err := range s.stream(ctx, old.Canonical) {
+		for r, err := range s.Stream(ctx, old.Canonical) {
 			if err != nil {
 				return err
 			}
@@ -181,7 +181,7 @@ func (s *Service) setAside(ctx context.Context, rows string, out map[int][]strin
 	digest, _, err = s.put(ctx, func(to io.Writer) error {
 		lines, n := json.NewEncoder(to), 0
 		lines.SetEscapeHTML(false)
-		for r, err := range s.stream(ctx, rows) {
+		for r, err := range s.Stream(ctx, rows) {
 			n++
 			if err == nil && out[n] != nil {
 				err = lines.Encode(leftOut{n, out[n], r})
