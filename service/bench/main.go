@@ -13,6 +13,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -163,10 +164,12 @@ func (o *options) run(ctx context.Context, which []group) (err error) {
 	fmt.Println(b.report.Machine)
 	for _, g := range which {
 		fmt.Printf("\n== %s: %s\n", g.name, g.short)
-		if err := g.run(ctx, b); err != nil {
-			return fmt.Errorf("%s: %w", g.name, err)
+		err := g.run(ctx, b)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", g.name, err)
 		}
-		if err := o.write(&b.report); err != nil { // what there is so far, should a later part fail
+		// What there is so far is kept, should this part or a later one fail or be broken off.
+		if err := errors.Join(err, o.write(&b.report)); err != nil {
 			return err
 		}
 	}
