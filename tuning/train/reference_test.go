@@ -176,6 +176,7 @@ func TestLossesAgreeWithPyTorch(t *testing.T) {
 	t.Cleanup(func() { lengths = all })
 	for _, name := range []string{"train-bert-full", "train-bert-lora", "train-t5-full", "train-t5-lora", "train-llama-lora", "train-marian-full-accum"} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each keeps one core busy
 			dir := sharedtest.Fixture(t, name)
 			c := readCurve(t, dir)
 			batches := safetensorstest.Open(t, filepath.Join(dir, "batches.safetensors"))

@@ -25,7 +25,7 @@ func TestDevicesShareAStep(t *testing.T) {
 			batches := safetensorstest.Open(t, dir+"/batches.safetensors")
 			train := func(devices int) (losses []float64, values [][]float32) {
 				a := fixtureRun(t, backend, devices, dir, c)
-				for i := range min(len(c.Steps), 6) {
+				for i := range min(len(c.Steps), 3) {
 					a.train = a.fixtureRows(t, batches, i)
 					at := make([]int, len(a.train))
 					for j := range at {
@@ -48,21 +48,19 @@ func TestDevicesShareAStep(t *testing.T) {
 				return losses, values
 			}
 			want, _ := train(1)
-			for _, devices := range []int{2, most} {
-				got, values := train(devices)
-				for i := range got {
-					if d := math.Abs(got[i] - want[i]); d > 1e-5 {
-						t.Errorf("%d devices, step %d: loss %v, one device has %v", devices, i, got[i], want[i])
-					}
+			got, values := train(most)
+			for i := range got {
+				if d := math.Abs(got[i] - want[i]); d > 1e-5 {
+					t.Errorf("step %d: loss %v, one device has %v", i, got[i], want[i])
 				}
-				if want[0] == want[len(want)-1] {
-					t.Error("nothing was learned")
-				}
-				_, again := train(devices)
-				for i := range values {
-					if !slices.Equal(values[i], again[i]) {
-						t.Errorf("%d devices: the same run gives tensor %d other values", devices, i)
-					}
+			}
+			if want[0] == want[len(want)-1] {
+				t.Error("nothing was learned")
+			}
+			_, again := train(most)
+			for i := range values {
+				if !slices.Equal(values[i], again[i]) {
+					t.Errorf("the same run gives tensor %d other values", i)
 				}
 			}
 		})
