@@ -59,7 +59,6 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 	case <-ctx.Done():
 	}
 	h.draining.Store(true)
-	begin := time.Now()
 	patience := orDefault(s.Grace, 30*time.Second)
 	h.log.Info("draining", "delay", s.Delay, "grace", patience)
 	time.Sleep(s.Delay)
@@ -74,7 +73,8 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 	case <-limited.closed: // by who takes connections: all that waited are taken
 	case <-grace.Done():
 	}
-	for open.quieted() > 0 && time.Since(begin) < linger && grace.Err() == nil {
+	end := time.Now().Add(linger)
+	for open.quieted() > 0 && time.Now().Before(end) && grace.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if down := server.Shutdown(grace); down != nil {
