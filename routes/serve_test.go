@@ -294,7 +294,14 @@ func TestHandlersAreFunctions(t *testing.T) {
 
 // A client that keeps its connection is told to come on another, and is answered first.
 func TestDrainOfAKeptConnection(t *testing.T) {
-	s := serve(t, Serving{}, nil)
+	for name, delay := range map[string]time.Duration{"at once": 0, "after a delay": linger + linger/10} {
+		t.Run(name, func(t *testing.T) { drainOfAKeptConnection(t, Serving{Delay: delay}) })
+	}
+}
+
+func drainOfAKeptConnection(t *testing.T, how Serving) {
+	t.Helper()
+	s := serve(t, how, nil)
 	c := s.dial("GET /livez HTTP/1.1\nHost: x\n\n")
 	in := bufio.NewReader(c)
 	answer := func() *http.Response {
