@@ -63,11 +63,30 @@ func (r *reporter) close(ctx context.Context) {
 		<-r.ended
 		for begin := time.Now(); r.behind() && time.Since(begin) < sendLast && r.send(ctx) == nil; {
 		}
-		if err := r.save(ctx); err != nil {
+		if err := r.saveLast(ctx); err != nil {
 			r.a.log.Warn("the newest events are not in the store", "error", err)
 		}
 	})
 }
+
+// saveLast saves, and tries again for as long as sending may take: a store that is full
+// for a moment is no reason for a history without its end.
+func (r *reporter) saveLast(ctx context.Context) error {
+	for begin := time.Now(); ; {
+		err := r.save(ctx)
+		if err == nil || time.Since(begin) >= sendLast {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(saveAgain):
+		}
+	}
+}
+
+// saveAgain is the pause between two tries.
+const saveAgain = 100 * time.Millisecond
 
 func (r *reporter) sendAll(ctx context.Context) {
 	defer close(r.ended)
