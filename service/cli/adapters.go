@@ -61,18 +61,9 @@ func (a *app) adapters() *cobra.Command {
 func (a *app) listAdapters() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List adapters and variants, each as its current version", Example: "  service adapters list"}
 	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, _ []string) error {
-		all, raw, err := pages[adapter](ctx, c, "/adapters", nil, 0)
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return answers(out, raw)
-		}
-		var rows [][]string
-		for _, v := range all {
-			rows = append(rows, []string{v.String(), v.Kind, v.Base, fmt.Sprint(len(v.Versions)), v.place(), bestMetrics(v.Metrics), size(v.Bytes), ago(v.CreatedAt)})
-		}
-		return table(out, []string{"NAME", "KIND", "BASE", "VERSIONS", "WHERE", "METRICS", "SIZE", "CREATED"}, rows)
+		return tabled(ctx, a, c, out, "/adapters", nil, 0, []string{"NAME", "KIND", "BASE", "VERSIONS", "WHERE", "METRICS", "SIZE", "CREATED"}, func(v adapter) []string {
+			return []string{v.String(), v.Kind, v.Base, fmt.Sprint(len(v.Versions)), v.place(), bestMetrics(v.Metrics), size(v.Bytes), ago(v.CreatedAt)}
+		})
 	})
 	return cmd
 }

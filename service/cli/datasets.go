@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -98,29 +97,16 @@ func (a *app) uploadDataset() *cobra.Command {
 }
 
 func showDataset(out io.Writer, d datasets.Dataset) error {
-	var labels []string
-	for _, l := range slices.Sorted(maps.Keys(d.Labels)) {
-		labels = append(labels, fmt.Sprintf("%s %d", l, d.Labels[l]))
-	}
 	return facts(out, "id", d.ID, "name", d.Name, "kind", string(d.Kind), "rows", fmt.Sprint(d.Rows), "columns", strings.Join(d.Columns, ", "),
-		"labels", strings.Join(labels, ", "), "size", size(d.Bytes)+" of "+d.Format, "cleaned from", d.CleanedFrom, "left out", leftOut(d.Quarantine))
+		"labels", labelCounts(d.Labels), "size", size(d.Bytes)+" of "+d.Format, "cleaned from", d.CleanedFrom, "left out", leftOut(d.Quarantine))
 }
 
 func (a *app) listDatasets() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List data sets, the newest first", Example: "  service datasets list"}
 	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, _ []string) error {
-		all, raw, err := pages[datasets.Dataset](ctx, c, "/datasets", nil, 0)
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return answers(out, raw)
-		}
-		var rows [][]string
-		for _, d := range all {
-			rows = append(rows, []string{d.ID, clip(d.Name, 40), string(d.Kind), fmt.Sprint(d.Rows), size(d.Bytes), ago(d.CreatedAt)})
-		}
-		return table(out, []string{"ID", "NAME", "KIND", "ROWS", "SIZE", "CREATED"}, rows)
+		return tabled(ctx, a, c, out, "/datasets", nil, 0, []string{"ID", "NAME", "KIND", "ROWS", "SIZE", "CREATED"}, func(d datasets.Dataset) []string {
+			return []string{d.ID, clip(d.Name, 40), string(d.Kind), fmt.Sprint(d.Rows), size(d.Bytes), ago(d.CreatedAt)}
+		})
 	})
 	return cmd
 }

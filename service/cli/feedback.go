@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -95,18 +93,9 @@ func (a *app) sendFeedback(ctx context.Context, c *client, out io.Writer, body m
 func (a *app) listFeedback() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List collections of feedback", Example: "  service feedback list"}
 	cmd.RunE = a.run(func(ctx context.Context, c *client, out io.Writer, _ []string) error {
-		all, raw, err := pages[feedback.Collection](ctx, c, "/feedback", nil, 0)
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return answers(out, raw)
-		}
-		var rows [][]string
-		for _, f := range all {
-			rows = append(rows, []string{f.Name, string(f.Kind), fmt.Sprint(f.Rows), ago(f.CreatedAt)})
-		}
-		return table(out, []string{"COLLECTION", "KIND", "ROWS", "CREATED"}, rows)
+		return tabled(ctx, a, c, out, "/feedback", nil, 0, []string{"COLLECTION", "KIND", "ROWS", "CREATED"}, func(f feedback.Collection) []string {
+			return []string{f.Name, string(f.Kind), fmt.Sprint(f.Rows), ago(f.CreatedAt)}
+		})
 	})
 	return cmd
 }
@@ -119,11 +108,7 @@ func (a *app) getFeedback() *cobra.Command {
 		if err != nil || a.json {
 			return orAnswer(out, text, err)
 		}
-		var labels []string
-		for _, l := range slices.Sorted(maps.Keys(s.Labels)) {
-			labels = append(labels, fmt.Sprintf("%s %d", l, s.Labels[l]))
-		}
-		if err := facts(out, "collection", s.Name, "kind", string(s.Kind), "rows", fmt.Sprint(s.Rows), "texts", fmt.Sprint(s.Texts), "labels", strings.Join(labels, ", ")); err != nil {
+		if err := facts(out, "collection", s.Name, "kind", string(s.Kind), "rows", fmt.Sprint(s.Rows), "texts", fmt.Sprint(s.Texts), "labels", labelCounts(s.Labels)); err != nil {
 			return err
 		}
 		rows := [][]string{{"all", fmt.Sprint(s.Answers.Correct), fmt.Sprint(s.Answers.Wrong), fmt.Sprint(s.Answers.Unknown)}}

@@ -38,18 +38,9 @@ func (a *app) listJobs() *cobra.Command {
 		if status != "" {
 			query.Set("status", status)
 		}
-		all, raw, err := pages[tuning.Job](ctx, c, "/tune/jobs", query, most)
-		if err != nil {
-			return err
-		}
-		if a.json {
-			return answers(out, raw)
-		}
-		var rows [][]string
-		for _, j := range all {
-			rows = append(rows, []string{j.ID, j.Name, string(j.Kind), j.Model, standing(j), outcome(j), ago(j.CreatedAt)})
-		}
-		return table(out, []string{"ID", "NAME", "KIND", "BASE", "STATUS", "RESULT", "CREATED"}, rows)
+		return tabled(ctx, a, c, out, "/tune/jobs", query, most, []string{"ID", "NAME", "KIND", "BASE", "STATUS", "RESULT", "CREATED"}, func(j tuning.Job) []string {
+			return []string{j.ID, j.Name, string(j.Kind), j.Model, standing(j), outcome(j), ago(j.CreatedAt)}
+		})
 	})
 	return cmd
 }

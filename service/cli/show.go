@@ -1,10 +1,14 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"net/url"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -75,6 +79,31 @@ func answer(w io.Writer, text json.RawMessage) error {
 	}
 	_, err := fmt.Fprintf(w, "%s\n", text)
 	return err
+}
+
+// tabled prints all of a list as a table, a line each, or as it was answered.
+func tabled[T any](ctx context.Context, a *app, c *client, out io.Writer, path string, query url.Values, most int, heads []string, line func(T) []string) error {
+	all, raw, err := pages[T](ctx, c, path, query, most)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return answers(out, raw)
+	}
+	var rows [][]string
+	for _, item := range all {
+		rows = append(rows, line(item))
+	}
+	return table(out, heads, rows)
+}
+
+// labelCounts tells how many rows each label has, by name.
+func labelCounts(labels map[string]int) string {
+	var all []string
+	for _, l := range slices.Sorted(maps.Keys(labels)) {
+		all = append(all, fmt.Sprintf("%s %d", l, labels[l]))
+	}
+	return strings.Join(all, ", ")
 }
 
 // answers prints the items of a list, as the API wraps them.
