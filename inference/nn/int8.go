@@ -16,7 +16,7 @@ func (p Param) Int8() (codes, scales Param) {
 	out := p.Shape.Dim(1)
 	codes.Shape = shapes.Make(dtypes.Int8, p.Shape.Dim(0), out)
 	scales.Shape = shapes.Make(dtypes.Float32, out)
-	scales.Name, scales.Tensor, scales.Scales, scales.Transposed = p.Name+".scales", p.Stored(), true, false
+	scales.Name, scales.Tensor, scales.Transposed = p.Name+".scales", p.Stored(), false
 	return codes, scales
 }
 

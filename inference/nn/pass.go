@@ -46,8 +46,6 @@ type Param struct {
 	// Tensor is the checkpoint's name of a weight, where that is not Name: see
 	// [Pass.Untied] and [Pass.Int8].
 	Tensor string
-	// Scales marks the scales of the int8 weight that Tensor names, [out].
-	Scales bool
 }
 
 // Stored is the name of the weight in the checkpoint.
