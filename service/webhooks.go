@@ -19,7 +19,7 @@ func (c *config) checkWebhook() error {
 		return nil
 	}
 	u, err := url.Parse(c.webhook)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {
 		return fmt.Errorf("--webhook %q is not an address such as https://hooks.example/lorikeet", c.webhook)
 	}
 	if err := webhooks.CheckSecret(c.webhookSecret); err != nil {

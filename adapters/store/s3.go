@@ -90,7 +90,7 @@ func (o S3Options) host() (host string, secure bool, err error) {
 		return "s3.amazonaws.com", true, nil
 	}
 	u, err := url.Parse(o.Endpoint)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
 		return "", false, fmt.Errorf("endpoint %q is not a URL such as https://host:9000", clip(o.Endpoint))
 	}
 	return u.Host, u.Scheme == "https", nil

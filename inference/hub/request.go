@@ -95,7 +95,7 @@ func (c *Client) url(elements ...string) (*url.URL, error) {
 		endpoint = strings.TrimRight(endpoint, "/") + "/" + url.PathEscape(e)
 	}
 	u, err := url.Parse(endpoint)
-	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+	if err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return nil, fmt.Errorf("HF_ENDPOINT is not an http or https address: %q", c.Endpoint)
 	}
 	return u, nil
@@ -154,7 +154,7 @@ func (c *Client) do(ctx context.Context, method string, u *url.URL, header http.
 			return resp, left, nil
 		}
 		next, err := u.Parse(location)
-		if err == nil && (next.Host == "" || (next.Scheme != "https" && next.Scheme != "http") || (u.Scheme == "https" && next.Scheme == "http")) {
+		if err == nil && (next.Hostname() == "" || (next.Scheme != "https" && next.Scheme != "http") || (u.Scheme == "https" && next.Scheme == "http")) {
 			err = errors.New("not an address to follow")
 		}
 		if err != nil {

@@ -28,7 +28,7 @@ const largestAnswer = 256 << 20
 
 func newClient(address, key, ca string) (*client, error) {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return nil, fmt.Errorf("--url %q is not an address like %s", address, standardURL)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()

@@ -218,7 +218,7 @@ func (s *Service) check(e Endpoint) error {
 func (s *Service) checkURL(text string) error {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || len(text) > 2048 || u.Host == "" || u.User != nil || u.Fragment != "":
+	case err != nil || len(text) > 2048 || u.Hostname() == "" || u.User != nil || u.Fragment != "":
 		return invalid.Field("url", "must be an address such as https://hooks.example/lorikeet, without a user")
 	case u.Scheme == "https", u.Scheme == "http" && s.o.Local && here(u.Hostname()):
 		return nil

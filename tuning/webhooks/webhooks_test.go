@@ -399,7 +399,7 @@ func TestEndpointsAreChangedAndChecked(t *testing.T) {
 }
 
 func FuzzURL(f *testing.F) {
-	for _, u := range []string{"https://hooks.example/a?b=c", "http://127.0.0.1:1", "http://localhost", "https://[::1]:8/", "https://u:p@x/", "//x", "https://x#y"} {
+	for _, u := range []string{"https://hooks.example/a?b=c", "http://127.0.0.1:1", "http://localhost", "https://[::1]:8/", "https://u:p@x/", "//x", "https://x#y", "https://:"} {
 		f.Add(u)
 	}
 	s := New(Options{Local: true})
@@ -408,7 +408,7 @@ func FuzzURL(f *testing.F) {
 			return
 		}
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, u, nil)
-		if err != nil || r.URL.Host == "" || r.URL.User != nil || r.URL.Scheme == "http" && !here(r.URL.Hostname()) {
+		if err != nil || r.URL.Hostname() == "" || r.URL.User != nil || r.URL.Scheme == "http" && !here(r.URL.Hostname()) {
 			t.Errorf("%q is taken: %v", u, err)
 		}
 	})
