@@ -53,10 +53,10 @@ func dirOf(path string) dir { return dir{os.DirFS(path), path} }
 // place tells the folder from others.
 func (d dir) place() string { return d.path }
 
-// Open hides what is hidden.
+// Open hides what is hidden, and has no file by a name that no file can have.
 func (d dir) Open(name string) (fs.File, error) {
 	for part := range strings.SplitSeq(name, "/") {
-		if len(part) > 1 && part[0] == '.' {
+		if len(part) > 1 && part[0] == '.' || len(part) > 255 || strings.ContainsRune(part, 0) {
 			return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 		}
 	}

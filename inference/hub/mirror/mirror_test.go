@@ -201,7 +201,7 @@ func FuzzPath(f *testing.F) {
 	_, root := serve(f)
 	h := &mirror.Hub{Find: mirror.Folder(root)}
 	for _, p := range []string{"/api/models/gpt2", "/gpt2/resolve/main/config.json", "/api/resolve-cache/datasets/stanfordnlp/imdb/main/README.md",
-		"/datasets/stanfordnlp/imdb/resolve/refs%2Fconvert%2Fparquet/x", "/api/datasets/..%2F../tree/main", "/gpt2/resolve/main/%2E%2E/%2E%2E/secret", "//", "/api", "/%00"} {
+		"/datasets/stanfordnlp/imdb/resolve/refs%2Fconvert%2Fparquet/x", "/api/datasets/..%2F../tree/main", "/gpt2/resolve/main/%2E%2E/%2E%2E/secret", "//", "/api", "/%00", "/gpt2/resolve/main/%00", "/gpt2/resolve/main/" + strings.Repeat("a", 300)} {
 		f.Add(p)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
