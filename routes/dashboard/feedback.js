@@ -14,7 +14,7 @@ export async function collections(place, chosen, sets) {
   show(place, made.map(c => {
     const inside = el("div", { class: "inside" });
     const box = el("details", { class: "series feedback" }, el("summary", {}, el("span", { class: "title" }, el("b", {}, c.name)),
-      el("span", { class: "tags" }, badge(c.kind), badge(`${count(c.rows)} rows`)), el("span", { class: "figures muted" }, `since ${ago(c.created_at)}`)), inside);
+      el("span", { class: "tags" }, badge(c.kind), badge(`${count(c.rows)} rows`)), el("span", { class: "figures muted" }, `begun ${ago(c.created_at)}`)), inside);
     const gone = async () => {
       await collections(place, "", sets);
       document.getElementById("main").focus();
