@@ -137,7 +137,8 @@ func (a adapterRoutes) list(ctx context.Context, in paging) (page[adapterSeries]
 	if err := in.check(); err != nil {
 		return page[adapterSeries]{}, err
 	}
-	p, err := cut(a.registry.List(ctx), in, func(s adapters.Summary) string { return s.Name })
+	name := func(s adapters.Summary) string { return s.Name }
+	p, err := cut(a.registry.List(ctx), in, name, byName(name))
 	if err != nil {
 		return page[adapterSeries]{}, err
 	}

@@ -12,6 +12,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/tuning/data"
@@ -41,6 +42,7 @@ type datasetRoutes struct {
 	store   rowStore
 	limits  Limits
 	metrics *meters
+	ends    *ends
 }
 
 // createDatasetRequest is a file: the raw body, or the file part of a form.
@@ -254,7 +256,7 @@ func (d datasetRoutes) list(ctx context.Context, in paging) (page[datasets.Datas
 	if err != nil {
 		return page[datasets.Dataset]{}, err
 	}
-	return cut(all, in, func(s datasets.Dataset) string { return s.ID })
+	return cutByTime(ctx, d.ends, all, in, false, func(s datasets.Dataset) string { return s.ID }, func(s datasets.Dataset) time.Time { return s.CreatedAt })
 }
 
 // get shows a data set.

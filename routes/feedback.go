@@ -132,7 +132,8 @@ func (f feedbackRoutes) list(ctx context.Context, in paging) (page[feedback.Coll
 	if err != nil {
 		return page[feedback.Collection]{}, err
 	}
-	return cut(all, in, func(c feedback.Collection) string { return c.Name })
+	name := func(c feedback.Collection) string { return c.Name }
+	return cut(all, in, name, byName(name))
 }
 
 // collectionRequest names a collection.

@@ -9,7 +9,10 @@ import (
 )
 
 // keyRoutes answers /keys.
-type keyRoutes struct{ keys keyring }
+type keyRoutes struct {
+	keys keyring
+	ends *ends
+}
 
 // apiKey is a key as it is shown: without the secret, which nobody has but who was
 // given it.
@@ -67,7 +70,7 @@ func (k keyRoutes) list(ctx context.Context, in paging) (page[apiKey], error) {
 	for i, key := range all {
 		views[i] = viewOf(key)
 	}
-	return cut(views, in, func(v apiKey) string { return v.ID })
+	return cutByTime(ctx, k.ends, views, in, false, func(v apiKey) string { return v.ID }, func(v apiKey) time.Time { return v.CreatedAt })
 }
 
 // create makes a key.

@@ -31,9 +31,9 @@ func (h *Handler) openai(o Options) []operation {
 	var (
 		m = openaiModels{o.Engine, o.Adapters, o.Info.Started}
 		c = completions{openaiModels: m, metrics: h.metrics, heartbeat: h.limits.Heartbeat, closing: h.closing}
-		f = openaiFiles{o.Datasets, o.Jobs, h.limits, h.metrics}
+		f = openaiFiles{o.Datasets, o.Jobs, h.limits, h.metrics, h.ends}
 		t = openaiJobs{openaiModels: m, tune: tune{o.Engine, o.Datasets, o.Planner, o.Jobs}, rows: o.Datasets}
-		w = openaiWebhooks{o.Webhooks}
+		w = openaiWebhooks{o.Webhooks, h.ends}
 		b = feedbackRoutes{o.Feedback, o.Datasets}
 	)
 	return []operation{

@@ -46,6 +46,7 @@ type openaiFiles struct {
 	jobs    jobs
 	limits  Limits
 	metrics *meters
+	ends    *ends
 }
 
 // openaiFile is an uploaded file, or the results of a job.
@@ -58,11 +59,13 @@ type openaiFile struct {
 	Purpose   string `json:"purpose" example:"fine-tune" enums:"fine-tune,fine-tune-results"`
 	Status    string `json:"status" example:"processed" enums:"processed"`        // a file is checked as it arrives, and a bad one is not kept
 	Dataset   string `json:"dataset,omitempty" example:"ds_9f86d081884c7d659a2f"` // what the other routes call it
+
+	made time.Time // by which a list is in order
 } // @name OpenAIFile
 
 func fileOf(d datasets.Dataset) openaiFile {
 	return openaiFile{ID: fileID(d.ID), Object: "file", Bytes: d.Bytes, CreatedAt: d.CreatedAt.Unix(), Filename: d.Name,
-		Purpose: purposeTune, Status: "processed", Dataset: d.ID}
+		Purpose: purposeTune, Status: "processed", Dataset: d.ID, made: d.CreatedAt}
 }
 
 func fileID(dataset string) string { return filePrefix + strings.TrimPrefix(dataset, "ds_") }
@@ -237,7 +240,8 @@ func (f openaiFiles) list(ctx context.Context, in listFilesRequest) (listing[ope
 	if in.Order == "asc" {
 		slices.Reverse(all)
 	}
-	p, err := cut(all, paging{Limit: min(in.Limit, largestPage), After: in.After}, func(f openaiFile) string { return f.ID })
+	p, err := cutByTime(ctx, f.ends, all, paging{Limit: min(in.Limit, largestPage), After: in.After}, in.Order == "asc",
+		func(f openaiFile) string { return f.ID }, func(f openaiFile) time.Time { return f.made })
 	if err != nil || in.Purpose != purposeResults {
 		return listingOf(p), err
 	}
@@ -272,7 +276,7 @@ func (f openaiFiles) results(ctx context.Context) ([]openaiFile, error) {
 func hasResults(j tuning.Job) bool { return j.Status.Over() && j.Attempt > 0 }
 
 func resultsOf(j tuning.Job) openaiFile {
-	f := openaiFile{ID: resultsID(j.ID), Object: "file", CreatedAt: j.CreatedAt.Unix(), Filename: "step_metrics.csv", Purpose: purposeResults, Status: "processed"}
+	f := openaiFile{ID: resultsID(j.ID), Object: "file", CreatedAt: j.CreatedAt.Unix(), Filename: "step_metrics.csv", Purpose: purposeResults, Status: "processed", made: j.CreatedAt}
 	if j.FinishedAt != nil {
 		f.CreatedAt = j.FinishedAt.Unix()
 	}

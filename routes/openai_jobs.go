@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -265,7 +266,7 @@ func (t openaiJobs) events(ctx context.Context, in jobPageRequest) (listing[tuni
 	}
 	slices.Reverse(found)
 	want.After = strings.TrimPrefix(want.After, eventPrefix)
-	p, err := cut(found, want, func(e tuning.Event) string { return e.ID })
+	p, err := cut(found, want, func(e tuning.Event) string { return e.ID }, beforeEvent)
 	if err != nil {
 		return listing[tuningEvent]{}, err
 	}
@@ -276,6 +277,16 @@ func (t openaiJobs) events(ctx context.Context, in jobPageRequest) (listing[tuni
 		}
 	}
 	return listingOf(pageOf(views, p.HasMore, func(e tuningEvent) string { return e.ID })), nil
+}
+
+// beforeEvent tells which events of a list with the newest first come after one: their ids
+// tell.
+func beforeEvent(after string) (func(tuning.Event) bool, bool) {
+	_, known := queue.EventBefore(after, after)
+	return func(e tuning.Event) bool {
+		before, _ := queue.EventBefore(e.ID, after)
+		return before
+	}, known
 }
 
 // tuningCheckpoint is a point a job can go on from.
@@ -313,7 +324,7 @@ func (t openaiJobs) checkpoints(ctx context.Context, in checkpointPageRequest) (
 	}
 	views := make([]tuningCheckpoint, len(found))
 	for i, c := range found {
-		views[i] = tuningCheckpoint{ID: fmt.Sprintf("ftckpt-%s-%d", strings.TrimPrefix(in.ID, "job_"), c.Step), Object: "fine_tuning.job.checkpoint",
+		views[i] = tuningCheckpoint{ID: checkpointID(in.ID, strconv.Itoa(c.Step)), Object: "fine_tuning.job.checkpoint",
 			CreatedAt: c.CreatedAt.Unix(), Job: in.ID, Step: c.Step, Metrics: map[string]float64{"step": float64(c.Step)}}
 		if c.Progress != nil {
 			views[i].Metrics["train_loss"] = c.Progress.Loss
@@ -322,8 +333,16 @@ func (t openaiJobs) checkpoints(ctx context.Context, in checkpointPageRequest) (
 			views[i].Metrics[validName(name)] = x
 		}
 	}
-	p, err := cut(views, want, func(c tuningCheckpoint) string { return c.ID })
+	p, err := cut(views, want, func(c tuningCheckpoint) string { return c.ID }, func(after string) (func(tuningCheckpoint) bool, bool) {
+		// While a job runs only its last checkpoints are kept.
+		step, err := strconv.Atoi(strings.TrimPrefix(after, checkpointID(in.ID, "")))
+		return func(c tuningCheckpoint) bool { return c.Step < step }, err == nil
+	})
 	return listingOf(p), err
+}
+
+func checkpointID(job, step string) string {
+	return "ftckpt-" + strings.TrimPrefix(job, "job_") + "-" + step
 }
 
 // checkpointPageRequest is a jobPageRequest with the shorter pages of OpenAI's API.

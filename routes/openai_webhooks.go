@@ -24,7 +24,10 @@ type hooks interface {
 }
 
 // openaiWebhooks answers /v1/webhook_endpoints.
-type openaiWebhooks struct{ hooks hooks }
+type openaiWebhooks struct {
+	hooks hooks
+	ends  *ends
+}
 
 // webhookEndpoint is an address that is told when jobs are over.
 type webhookEndpoint struct {
@@ -98,14 +101,16 @@ func (w openaiWebhooks) list(ctx context.Context, in paging) (listing[webhookEnd
 	if err != nil {
 		return listing[webhookEndpoint]{}, err
 	}
-	views := []webhookEndpoint{}
-	for _, e := range all {
-		if callerIn(ctx).sees(e.Tenant) {
-			views = append(views, endpointOf(e))
-		}
+	all = slices.DeleteFunc(all, func(e webhooks.Endpoint) bool { return !callerIn(ctx).sees(e.Tenant) })
+	p, err := cutByTime(ctx, w.ends, all, in, false, func(e webhooks.Endpoint) string { return e.ID }, func(e webhooks.Endpoint) time.Time { return e.CreatedAt })
+	if err != nil {
+		return listing[webhookEndpoint]{}, err
 	}
-	p, err := cut(views, in, func(e webhookEndpoint) string { return e.ID })
-	return listingOf(p), err
+	views := make([]webhookEndpoint, len(p.Data))
+	for i, e := range p.Data {
+		views[i] = endpointOf(e)
+	}
+	return listingOf(pageOf(views, p.HasMore, func(e webhookEndpoint) string { return e.ID })), nil
 }
 
 // webhookRequest names an endpoint.

@@ -83,6 +83,7 @@ type Handler struct {
 	csrf     *http.CrossOriginProtection
 	access   Access
 	limiter  *access.Limiter
+	ends     *ends // of pages
 
 	drained  context.Context // ends when Drain is called
 	drain    context.CancelFunc
@@ -117,6 +118,7 @@ func New(o Options) (*Handler, error) {
 		metrics: m,
 		csrf:    http.NewCrossOriginProtection(),
 		access:  o.Access,
+		ends:    newEnds(),
 		limiter: access.NewLimiter(access.Limits{Rate: o.Access.Rate, InFlight: keyInFlight, LongLived: keyStreams}),
 	}
 	for _, origin := range o.Access.Origins {

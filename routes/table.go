@@ -34,10 +34,10 @@ func (h *Handler) operations(o Options) []operation {
 		g = generate{o.Engine, h.metrics, h.limits.Heartbeat, h.closing}
 		t = tune{o.Engine, o.Datasets, o.Planner, o.Jobs}
 		j = tuningJobs{o.Jobs, h.limits.Heartbeat}
-		d = datasetRoutes{o.Datasets, h.limits, h.metrics}
+		d = datasetRoutes{o.Datasets, h.limits, h.metrics, h.ends}
 		a = adapterRoutes{o.Engine, o.Adapters, o.Sources, h.limits, h.metrics}
 		f = feedbackRoutes{o.Feedback, o.Datasets}
-		k = keyRoutes{o.Access.Keys}
+		k = keyRoutes{o.Access.Keys, h.ends}
 		s = self{h, o.Engine, o.Ready, o.Info}
 	)
 	const (

@@ -38,6 +38,8 @@ func TestDashboardBeyond(t *testing.T) {
 		{"merges adapters", func(b browser) { mergeThere(b, c) }},
 		{"examines and cleans rows", func(b browser) { set = cleanThere(b, c) }},
 		{"tunes with a gate", func(b browser) { job = gateThere(b, c, set) }},
+		{"says which answers were right", func(b browser) { judgeThere(b, c) }},
+		{"makes a data set of feedback", func(b browser) { collectThere(b, c) }},
 		{"asks many adapters at once, which may abstain", func(b browser) { fanOutThere(b) }},
 	} {
 		if !t.Run(step.name, func(t *testing.T) { b.T = t; step.do(b) }) {
@@ -45,10 +47,19 @@ func TestDashboardBeyond(t *testing.T) {
 		}
 	}
 	c.must("", "adapters", "delete", "--yes", "mine", "yours", "both") // axe takes its time with every version that is left
-	everywhere := []section{{at: "models/reviews", heading: "Models"}, {at: "jobs/" + job, heading: "reviews"}, {at: "playground", heading: "Playground", then: "document.querySelector('.ask').requestSubmit()"},
-		{at: "datasets/" + set, heading: "Data", then: "document.querySelectorAll('.doctor button').forEach(e => e.click())"}}
+	c.call(201, "POST", "/feedback", map[string]any{"collection": "reviews", "row": map[string]any{"text": "so long", "label": "negative"}, "correct": false, "adapter": "reviews@1"})
+	// judged asks, and opens what takes the right answer.
+	const judged = `(async () => { document.querySelector(".ask").requestSubmit();
+		while (!document.querySelector(".judge")) await new Promise(done => setTimeout(done, 20));
+		document.querySelectorAll(".judge button[aria-expanded]").forEach(e => e.click());
+		scrollTo(0, 0); })()`
+	everywhere := []section{{at: "models/reviews", heading: "Models"}, {at: "jobs/" + job, heading: "reviews"}, {at: "playground", heading: "Playground", then: judged},
+		{at: "datasets/" + set, heading: "Data", then: "document.querySelectorAll('.doctor button').forEach(e => e.click())"},
+		{at: "datasets/feedback/reviews", heading: "Data"}}
 	t.Run("fits a phone", func(t *testing.T) { b.T = t; phone(b, everywhere) })
 	t.Run("passes axe", func(t *testing.T) { b.T = t; accessible(b, everywhere) })
+	t.Run("deletes feedback", func(t *testing.T) { b.T = t; forgetThere(b, c) })
+	t.Run("deletes a job that is over", func(t *testing.T) { b.T = t; deleteJobThere(b, c, job) })
 }
 
 // splitThere gives an older version some of the requests, with mouse and keyboard.

@@ -43,7 +43,7 @@ func TestDashboard(t *testing.T) {
 	watchThere(b, job)
 	hostileJob(b, c)
 	compareThere(b, c)
-	t.Run("generates side by side", func(t *testing.T) { b.T = t; generateThere(b) })
+	t.Run("generates side by side", func(t *testing.T) { b.T = t; generateThere(b, c) })
 	t.Run("is worked with the keyboard alone", func(t *testing.T) { b.T = t; keyboard(b) })
 	everywhere := append(slices.Clone(sections), section{at: "jobs/" + job, heading: "sentiment"})
 	t.Run("fits a phone", func(t *testing.T) { b.T = t; phone(b, everywhere) })
@@ -207,8 +207,8 @@ func compareThere(b browser, c client) {
 	b.size(1280, 900, "light")
 }
 
-// generateThere streams texts.
-func generateThere(b browser) {
+// generateThere streams a text, and corrects it.
+func generateThere(b browser, c client) {
 	b.visit("playground", "Playground")
 	b.choose("Base", "tiny-t5")
 	b.fill("Instruction", "Is this review positive or negative?")
@@ -216,6 +216,14 @@ func generateThere(b browser) {
 	b.click("button", "Compare")
 	b.wait("a text", "document.querySelector('.results .text')?.innerText == 'negative'", 20*time.Second)
 	b.sees("ended by itself")
+	b.click("button", "Wrong…")
+	b.fill("The right answer", "it is bad")
+	b.click("button", "Keep it")
+	b.sees("Corrected, kept in tiny-t5")
+	rows := c.call(200, "GET", "/feedback/tiny-t5/rows", nil)["data"].([]any)
+	if row, want := rows[0].(map[string]any), "map[input:The soup was cold and the waiter was rude. instruction:Is this review positive or negative? output:it is bad]"; len(rows) != 1 || fmt.Sprint(row["row"]) != want || row["correct"] != false || row["model"] != "tiny-t5" {
+		b.Errorf("the feedback is %v", rows)
+	}
 }
 
 // streams tries the reader of event streams in the page itself.

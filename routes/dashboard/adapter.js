@@ -1,6 +1,6 @@
 // One name: its current version in one line, all of them and its traffic behind it.
 
-import { badge, busy, button, complain, confirm, el, link, show, table, toast } from "./dom.js";
+import { badge, busy, button, complain, confirm, el, link, show, table, toast, unfold } from "./dom.js";
 import { get, name, post, remove, save } from "./api.js";
 import { ago, bytes, figure, highlights, metricName } from "./format.js";
 import { decision, passport } from "./passport.js";
@@ -39,10 +39,7 @@ export function series(a, open) {
   };
   box.addEventListener("toggle", () => { if (box.open && !body.hasChildNodes()) load().catch(complain); });
   fill(a);
-  if (open) {
-    box.open = true;
-    requestAnimationFrame(() => { box.firstElementChild.focus(); box.scrollIntoView({ block: "start" }); });
-  }
+  if (open) unfold(box);
   return box;
 }
 

@@ -1,15 +1,18 @@
-// Data sets: upload with a report, a list, and a look at their rows.
+// Data sets: upload with a report, a list, and a look at their rows; and the feedback that more are made of.
 
-import { badge, busy, button, complain, confirm, el, empty, faultList, field, link, meter, show, table, toast, unique } from "./dom.js";
+import { badge, busy, button, complain, confirm, el, empty, faultList, field, link, meter, show, table, toast, unfold, unique } from "./dom.js";
 import { all, get, name, remove, save, upload } from "./api.js";
 import { ago, bytes, count } from "./format.js";
 import { doctor } from "./doctor.js";
+import { collections } from "./feedback.js";
 
-export default async function datasets(root, [chosen], signal) {
-  const report = el("div", { class: "report", "aria-live": "polite" }), list = el("div");
+export default async function datasets(root, [chosen, collection], signal) {
+  const report = el("div", { class: "report", "aria-live": "polite" }), list = el("div"), feedback = el("div");
   show(root, el("h1", {}, "Data"), el("p", { class: "lead" }, "CSV, TSV, JSON lines, JSON or Parquet. Columns, encoding and delimiter are found out; a bad file is refused whole, with the line of every mistake."),
-    uploader(report, () => fill(list).catch(complain), signal), report, el("h2", {}, "Uploaded"), list);
-  await fill(list, chosen);
+    uploader(report, () => fill(list).catch(complain), signal), report, el("h2", {}, "Uploaded"), list,
+    el("h2", {}, "Feedback"), el("p", { class: "lead" }, "What was learnt of answers, with the right ones. It is trained on once it is made into a data set."), feedback);
+  const sets = await fill(list, chosen);
+  await collections(feedback, collection, sets);
 }
 
 async function fill(list, chosen) {
@@ -17,7 +20,7 @@ async function fill(list, chosen) {
   if (!sets.length) {
     show(list, empty("No data yet", "Drop a file above, or send one:", `curl ${location.origin}/datasets -F file=@reviews.csv`,
       el("p", { class: "muted" }, "Rows are {text, label} for classifiers; {instruction, input, output}, {messages}, {prompt, completion} or {source, target} for bases that write.")));
-    return;
+    return sets;
   }
   show(list, sets.map(d => {
     const rows = el("div", { class: "inside" });
@@ -25,12 +28,10 @@ async function fill(list, chosen) {
       el("span", { class: "title" }, el("b", {}, d.name || d.id)), el("span", { class: "tags" }, badge(d.kind), badge(`${count(d.rows)} rows`), d.warnings.length ? badge(`${d.warnings.length} warnings`, "warm") : null),
       el("span", { class: "figures muted" }, `${bytes(d.bytes)} · ${ago(d.created_at)}`)), rows);
     box.addEventListener("toggle", () => { if (box.open && !rows.hasChildNodes()) describe(rows, d, () => box.remove(), sets).catch(complain); });
-    if (d.id === chosen) {
-      box.open = true;
-      requestAnimationFrame(() => { box.firstElementChild.focus(); box.scrollIntoView({ block: "start" }); });
-    }
+    if (d.id === chosen) unfold(box);
     return box;
   }));
+  return sets;
 }
 
 function uploader(report, done, signal) {
@@ -104,7 +105,7 @@ async function describe(place, d, gone, sets) {
     }
   }), { class: "danger quiet" });
   show(place, el("p", { class: "muted" }, el("code", {}, d.id), ` · ${count(d.rows)} rows · ${bytes(d.bytes)} of ${d.format}`, d.columns.length ? ` · columns ${d.columns.join(", ")}` : ""),
-    d.quarantine ? leftOut(d) : null,
+    d.quarantine ? leftOut(d) : null, d.feedback ? learnt(d) : null,
     d.warnings.length ? el("ul", { class: "warnings", "aria-label": "Warnings" }, d.warnings.map(w => el("li", {}, w))) : null,
     labels.length ? el("ol", { class: "scores", "aria-label": "Rows of each label" }, labels.slice(0, 12).map(([l, n]) => el("li", {},
       el("span", { class: "name" }, l), meter(n / most, `Rows labelled ${l}`), el("span", { class: "value" }, count(n))))) : null,
@@ -121,6 +122,13 @@ function leftOut(d) {
   const q = d.quarantine;
   return el("p", {}, "Cleaned from ", link(d.cleaned_from, `#/datasets/${name(d.cleaned_from)}`), `: ${count(q.rows)} rows are left out (${Object.entries(q.reasons).map(([k, n]) => `${k.replaceAll("_", " ")} ${n}`).join(", ")}). `,
     button("Download them", () => save(`/datasets/${name(d.id)}/quarantine`, `${d.id}-quarantine.jsonl`).catch(complain), { class: "small" }));
+}
+
+// learnt tells what feedback a data set was made of.
+function learnt(d) {
+  const f = d.feedback;
+  return el("p", {}, "Made of feedback in ", link(f.collection, `#/datasets/feedback/${name(f.collection)}`), `: ${count(f.rows)} rows`, f.overruled ? `, ${count(f.overruled)} earlier ones overruled` : "",
+    f.with ? ["; with ", link(f.with, `#/datasets/${name(f.with)}`), `, where ${count(f.replaced)} gave way`] : "", ".");
 }
 
 const clip = text => text.length > 240 ? `${text.slice(0, 240)}…` : text;

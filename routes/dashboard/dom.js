@@ -53,6 +53,12 @@ export function visit(hash) {
   else location.hash = hash;
 }
 
+// unfold opens a <details> that is about to be shown, and goes there.
+export function unfold(box) {
+  box.open = true;
+  requestAnimationFrame(() => { box.firstElementChild.focus(); box.scrollIntoView({ block: "start" }); });
+}
+
 // busy disables a button while its work goes on.
 export async function busy(b, work) {
   b.disabled = true;

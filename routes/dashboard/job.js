@@ -1,7 +1,7 @@
 // One job: its curves and its log as they happen.
 
-import { badge, busy, button, complain, confirm, el, link, meter, pair, show, table, toast } from "./dom.js";
-import { get, name, post, send } from "./api.js";
+import { badge, busy, button, complain, confirm, el, link, meter, pair, show, table, toast, visit } from "./dom.js";
+import { get, name, post, remove, send } from "./api.js";
 import { follow } from "./sse.js";
 import { chart, smooth } from "./chart.js";
 import { ago, bytes, duration, figure, metricName } from "./format.js";
@@ -106,6 +106,18 @@ export default async function job(root, [id], signal) {
     await refresh();
   }), { class: what === "cancel" ? "danger quiet" : "" });
 
+  const forget = button("Delete…", () => busy(forget, async () => {
+    if (!await confirm(`Delete the job ${j.name}?`, `Its curves, log and checkpoints go.${j.result ? ` ${j.result.adapter} stays.` : ""}`, "Delete")) return;
+    try {
+      await remove(path);
+    } catch (error) {
+      return complain(error);
+    }
+    toast("The job is deleted");
+    visit("#/jobs");
+    document.getElementById("main").focus();
+  }), { class: "danger quiet" });
+
   let drawn = "";
   const bar = el("div"), facts = el("dl", { class: "facts" });
   function title() {
@@ -116,7 +128,7 @@ export default async function job(root, [id], signal) {
       said.textContent = `${j.name} is ${j.status}`;
       show(head, el("p", { class: "crumb" }, link("Jobs", "#/jobs"), " / ", el("span", { class: "muted" }, j.id)),
         el("div", { class: "row toolbar" }, el("h1", {}, j.name, " ", badge(j.phase && j.status === "running" ? j.phase : j.status, tones[j.status])),
-          ["queued", "running"].includes(j.status) ? act("pause") : null, j.status === "paused" ? act("resume") : null, over(j) ? null : act("cancel"),
+          ["queued", "running"].includes(j.status) ? act("pause") : null, j.status === "paused" ? act("resume") : null, over(j) ? forget : act("cancel"),
           j.result ? link("Try it in the playground", `#/playground?model=${name(j.model)}&with=${name(j.result.promoted === false ? j.result.adapter : j.result.adapter.split("@")[0])}`, { class: "action primary" }) : null),
         j.result && j.result.promoted !== undefined ? el("p", { class: `gate ${j.result.promoted ? "good" : "warm"}` }, badge(j.result.promoted ? "passed its gate" : "held back by its gate", j.result.promoted ? "good" : "warm"), " ", j.result.reason) : null,
         j.error ? el("div", { class: "panel bad", role: "alert" }, el("b", {}, j.error.message), j.error.hint ? el("p", {}, j.error.hint) : null) : null,

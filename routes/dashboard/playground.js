@@ -1,7 +1,8 @@
 // One text, several answers: the base, its adapters and its variants side by side.
 
 import { badge, button, command, el, empty, faultList, field, link, meter, put, show, unique } from "./dom.js";
-import { all, get, post, send } from "./api.js";
+import { all, get, send } from "./api.js";
+import { judge } from "./judge.js";
 import { read } from "./sse.js";
 import { figure, ms } from "./format.js";
 
@@ -149,7 +150,8 @@ async function run(m, made, results, signal) {
   const ask = askFor(m), lines = !writes(m) && asked.length > brief;
   const cards = asked.map(o => {
     const body = el("div", { class: "answer" }, el("span", { class: "muted" }, "…")), foot = el("p", { class: "muted foot" });
-    return { o, body, foot, lines, card: el("article", { class: "card", "aria-label": `Answer of ${o.name}`, "aria-busy": true }, el("h2", {}, o.name, " ", badge(o.id ? o.about : "base")), body, lines ? null : foot) };
+    const verdict = el("div"); // on the answer; many answers, in a line each, have no room for it
+    return { o, ask, body, foot, verdict, lines, card: el("article", { class: "card", "aria-label": `Answer of ${o.name}`, "aria-busy": true }, el("h2", {}, o.name, " ", badge(o.id ? o.about : "base")), body, lines ? null : [verdict, foot]) };
   });
   show(results, el("div", { class: lines ? "cards lines" : "cards wide" }, cards.map(c => c.card)), curl(m, ask, asked));
   results.scrollIntoView({ block: "nearest" });
@@ -180,11 +182,11 @@ const most = 256; // answers in one request
 async function fanOut(m, ask, cards, signal) {
   for (let at = 0; at < cards.length; at += most) {
     const part = cards.slice(at, at + most), start = performance.now();
-    const answer = await post("/predict", { model: m.name, ...ask, fan_out: part.map(c => c.o.body.adapter) }, { signal });
+    const response = await send("POST", "/predict", { body: { model: m.name, ...ask, fan_out: part.map(c => c.o.body.adapter) }, signal }), answer = await response.json();
     const took = performance.now() - start;
     part.forEach((c, i) => {
       const r = answer.results[i];
-      scored(c, r, r.adapter, `${part.length > 1 ? `one batch of ${part.length}, ` : ""}${ms(answer.timings.inference_ms)} on the device, ${ms(took)} in all`);
+      scored(c, r, r.adapter, idOf(response), `${part.length > 1 ? `one batch of ${part.length}, ` : ""}${ms(answer.timings.inference_ms)} on the device, ${ms(took)} in all`);
       c.card.removeAttribute("aria-busy");
     });
   }
@@ -200,18 +202,22 @@ const scoresShown = 8;
 
 async function score(body, c, signal) {
   const start = performance.now();
-  const answer = await post("/predict", body, { signal });
-  const took = performance.now() - start, a = answer.adapter;
-  scored(c, answer.results[0], a && `${a.name}@${a.version}`, `${ms(answer.timings.inference_ms)} on the device, ${ms(took)} in all · ${answer.usage.input_tokens} tokens`);
+  const response = await send("POST", "/predict", { body, signal }), answer = await response.json();
+  const took = performance.now() - start;
+  scored(c, answer.results[0], refOf(answer), idOf(response), `${ms(answer.timings.inference_ms)} on the device, ${ms(took)} in all · ${answer.usage.input_tokens} tokens`);
 }
 
+const refOf = answer => answer.adapter ? `${answer.adapter.name}@${answer.adapter.version}` : "", idOf = response => response.headers.get("X-Request-Id");
+
 // scored shows one result: its label, unless the model abstains, and the scores.
-function scored(c, r, by, foot) {
+function scored(c, r, by, request, foot) {
   const one = r.scores.length === 1, best = r.scores[0];
   show(c.body, el("p", { class: "verdict" }, r.abstained ? el("span", { class: "muted" }, "abstains", c.lines ? `, at best ${best.label}` : "") : one ? figure(r.score) : r.label),
     one ? null : el("ol", { class: "scores" }, r.scores.slice(0, c.lines ? 1 : scoresShown).map(s => el("li", {},
       c.lines ? null : el("span", { class: "name" }, s.label), meter(s.score, s.label), el("span", { class: "value" }, s.score.toFixed(3))))),
     r.scores.length > scoresShown && !c.lines ? el("p", { class: "muted" }, `and ${r.scores.length - scoresShown} more labels`) : null);
+  show(c.verdict, judge({ who: c.o.name, model: c.o.body.model, adapter: by, request, given: r.abstained ? null : one ? r.score : r.label,
+    ...(one ? { number: true } : { labels: r.scores.map(s => s.label) }), row: answer => ({ text: c.ask.inputs, [one ? "target" : "label"]: answer }) }));
   show(c.foot, by ? `${by} · ` : "", r.abstained ? `not sure enough: ${best.label} reaches ${best.score.toFixed(3)} · ` : "", r.calibrated ? "calibrated · " : "", foot);
 }
 
@@ -219,14 +225,17 @@ async function write(body, c, signal) {
   const text = el("p", { class: "text writing", "aria-live": "polite" });
   const response = await send("POST", "/generate", { body: { ...body, stream: true }, signal });
   show(c.body, text);
-  let end = null, failed = null;
+  let end = null, failed = null, whole = "";
   try {
     await read(response, e => {
       if (e.data === "[DONE]") return;
       const d = JSON.parse(e.data);
       if (e.event === "error") failed = d;
       else if (d.finish_reason) end = d;
-      else text.append(d.text);
+      else {
+        text.append(d.text);
+        whole += d.text;
+      }
     });
   } finally {
     text.classList.remove("writing");
@@ -235,9 +244,16 @@ async function write(body, c, signal) {
   else if (!end) put(c.body, el("p", { class: "bad" }, "The connection broke before the end."));
   if (!text.textContent && end) show(text, el("span", { class: "muted" }, "(nothing: it ended at once)"));
   if (!end) return;
-  const t = end.timings;
-  show(c.foot, end.adapter ? `${end.adapter.name}@${end.adapter.version} · ` : "", `first token after ${ms(t.first_token_ms)}, ${figure(t.tokens_per_second)} tokens/s · ${end.usage.output_tokens} tokens · ${end.finish_reason === "stop" ? "ended by itself" : "cut at the longest answer"}`,
+  const t = end.timings, by = refOf(end);
+  show(c.verdict, judge({ who: c.o.name, model: c.o.body.model, adapter: by, request: idOf(response), given: whole, row: answer => rowOf(c.ask, answer) }));
+  show(c.foot, by ? `${by} · ` : "", `first token after ${ms(t.first_token_ms)}, ${figure(t.tokens_per_second)} tokens/s · ${end.usage.output_tokens} tokens · ${end.finish_reason === "stop" ? "ended by itself" : "cut at the longest answer"}`,
     (end.warnings || []).map(w => el("span", { class: "warn" }, ` · ${w}`)));
+}
+
+// rowOf is what was asked of a base that writes, with the right answer.
+function rowOf(ask, answer) {
+  if (ask.messages) return { messages: [...ask.messages, { role: "assistant", content: answer }] };
+  return "prompt" in ask ? { prompt: ask.prompt, completion: answer } : { instruction: ask.instruction, input: ask.input || "", output: answer };
 }
 
 // curl shows how a program asks the same; for a classifier all adapters in one batch.

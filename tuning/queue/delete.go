@@ -73,7 +73,7 @@ func (q *Queue) delete(ctx context.Context, s *state, keyed bool) error {
 		q.log.Warn("records of a deleted job stay for now", "job", s.id, "error", err)
 	}
 	_ = q.redis.hint(ctx, func(ctx context.Context) error {
-		return errors.Join(q.redis.dequeue(ctx, s.spec, true),
+		return errors.Join(q.redis.dequeue(ctx, s.spec, true), q.leave(ctx, s.spec),
 			q.redis.rdb.Del(ctx, q.redis.key("events:"+s.id), q.redis.key("live:"+s.id)).Err())
 	})
 	return nil

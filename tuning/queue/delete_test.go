@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"lorikeet/adapters/invalid"
 	"lorikeet/tuning"
 )
 
@@ -275,4 +276,68 @@ func TestAFollowerOfADeletedJobIsLetGo(t *testing.T) {
 			t.Error("it waits on")
 		}
 	})
+}
+
+// A client that deletes what it lists goes on after a job that is gone.
+func TestAListingGoesOnAfterADeletedJob(t *testing.T) {
+	everywhere(t, func(t *testing.T, s *site) {
+		p, other := s.open(false), s.open(false)
+		var ids []string // the newest first
+		for range 4 {
+			j := p.submit("imdb", func(spec *tuning.Spec) { spec.Tenant = "acme" })
+			_, err := p.Cancel(t.Context(), j.ID)
+			must(t, err)
+			ids = append([]string{j.ID}, ids...)
+		}
+		_, _, err := other.List(t.Context(), Filter{})
+		must(t, err)
+		for _, id := range ids[1:3] {
+			must(t, p.Delete(t.Context(), id))
+		}
+		late := s.open(false) // has never seen them: Redis tells
+		goesOn := func(p *process, want bool) {
+			t.Helper()
+			for _, after := range ids[1:3] {
+				mine, strange := "acme", "strange"
+				jobs, more, err := p.List(t.Context(), Filter{After: after, Tenant: &mine})
+				if want && (err != nil || more || len(jobs) != 1 || jobs[0].ID != ids[3]) {
+					t.Errorf("after %s come %v, %v", after, jobs, err)
+				}
+				if !want && !invalid.Is(err) {
+					t.Errorf("after %s, which it cannot know: %v", after, err)
+				}
+				if _, _, err := p.List(t.Context(), Filter{After: after, Tenant: &strange}); !invalid.Is(err) {
+					t.Errorf("another tenant's: %v", err)
+				}
+			}
+		}
+		for _, p := range []*process{p, other, late} {
+			goesOn(p, true)
+		}
+		s.redis.flush()
+		for _, p := range []*process{p, other} {
+			goesOn(p, true)
+		}
+		goesOn(late, false)
+		if _, _, err := p.List(t.Context(), Filter{After: newID("", "")}); !invalid.Is(err) {
+			t.Errorf("after a job that never was: %v", err)
+		}
+	})
+}
+
+func TestTheIndexRemembersSoManyJobsThatAreGone(t *testing.T) {
+	x := newIndex()
+	for i := range mostGone + 5 {
+		id := fmt.Sprint(i)
+		x.put(entry{id: id})
+		x.drop(id, "unknown")
+	}
+	x.put(entry{id: "7"}) // it comes back, and goes again
+	x.drop("7")
+	if _, known := x.place("4"); known || len(x.gone) != mostGone || len(x.leave) != mostGone {
+		t.Errorf("%d are remembered", len(x.gone))
+	}
+	if _, known := x.place("5"); !known {
+		t.Error("a late one is forgotten")
+	}
 }

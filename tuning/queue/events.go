@@ -46,6 +46,14 @@ func (e eventID) less(o eventID) bool {
 
 func (e eventID) next() eventID { return eventID{e.step, e.sub + 1} }
 
+// EventBefore reports whether the event with one id comes before that with another; ok:
+// both are ids of events.
+func EventBefore(id, other string) (before, ok bool) {
+	a, ok1 := parseEventID(id)
+	b, ok2 := parseEventID(other)
+	return a.less(b), ok1 && ok2
+}
+
 func parseEventID(s string) (eventID, bool) {
 	a, b, ok := strings.Cut(s, "-")
 	step, err := strconv.ParseInt(a, 10, 64)

@@ -17,6 +17,9 @@ type index struct {
 	jobs   map[string]*entry
 	sorted []*entry // all of them, newest first; nil: to be sorted anew
 
+	gone  map[string]entry // jobs that were dropped, for listings that go on after one
+	leave []string         // their ids, the earliest first
+
 	copied int // number of the newest copy that was read or written; see ended.go
 }
 
@@ -33,7 +36,10 @@ type entry struct {
 	copied  bool          // it is in a copy
 }
 
-func newIndex() *index { return &index{jobs: map[string]*entry{}} }
+func newIndex() *index { return &index{jobs: map[string]*entry{}, gone: map[string]entry{}} }
+
+// mostGone bounds how many jobs are remembered that are gone.
+const mostGone = 10_000
 
 func (x *index) add(r specRecord) {
 	x.put(entry{id: r.ID, tenant: r.Spec.Tenant, kind: r.Spec.Kind, created: r.CreatedAt})
@@ -48,16 +54,39 @@ func (x *index) put(e entry) {
 	}
 }
 
-// drop forgets jobs that are gone.
+// drop forgets jobs that are gone, but for their places in a listing.
 func (x *index) drop(ids ...string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, id := range ids {
-		if x.jobs[id] != nil {
-			delete(x.jobs, id)
-			x.sorted = nil
+		e := x.jobs[id]
+		if e == nil {
+			continue
 		}
+		delete(x.jobs, id)
+		x.sorted = nil
+		if _, known := x.gone[id]; !known {
+			x.leave = append(x.leave, id)
+		}
+		x.gone[id] = *e
 	}
+	if n := len(x.leave) - mostGone; n > 0 {
+		for _, id := range x.leave[:n] {
+			delete(x.gone, id)
+		}
+		x.leave = slices.Clone(x.leave[n:])
+	}
+}
+
+// place is where a job stands in a listing, or stood before it was deleted.
+func (x *index) place(id string) (entry, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if e := x.jobs[id]; e != nil {
+		return *e, true
+	}
+	e, ok := x.gone[id]
+	return e, ok
 }
 
 // over notes that a job is over, and reports whether this is news here.

@@ -2,10 +2,12 @@ package queue
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"lorikeet/adapters/invalid"
 	"lorikeet/adapters/store"
@@ -54,7 +56,7 @@ type Filter struct {
 	Status tuning.Status // empty: any
 	Limit  int           // jobs a page; 20 when zero, 100 at most
 	Tenant *string       // nil: any
-	After  string        // id of the last job of the page before; empty: the newest
+	After  string        // id of the last job of the page before, which may be deleted since; empty: the newest
 }
 
 // fits reports that a job may be in the listing: what is not over has to be looked at.
@@ -71,7 +73,7 @@ func (q *Queue) List(ctx context.Context, f Filter) (jobs []tuning.Job, more boo
 	}
 	var after *entry
 	if f.After != "" {
-		e, ok := q.index.get(f.After)
+		e, ok := q.place(ctx, f.After)
 		if !ok || f.Tenant != nil && e.tenant != *f.Tenant {
 			return nil, false, invalid.Field("after", "no job %q", clip(f.After))
 		}
@@ -99,6 +101,45 @@ func (q *Queue) List(ctx context.Context, f Filter) (jobs []tuning.Job, more boo
 			jobs = append(jobs, *j)
 		}
 	}
+}
+
+// place is where a job stands in a listing, or stood before it was deleted: ids do not
+// tell. Who deletes a job leaves its place with Redis for a while, for processes that have
+// never seen it; that may be lost, as all hints may.
+func (q *Queue) place(ctx context.Context, id string) (entry, bool) {
+	e, ok := q.index.place(id)
+	if ok || !validID(id) {
+		return e, ok
+	}
+	var left place
+	err := q.redis.hint(ctx, func(ctx context.Context) error {
+		text, err := q.redis.rdb.Get(ctx, q.redis.key(goneKey+id)).Bytes()
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(text, &left)
+	})
+	return entry{id: id, tenant: left.Tenant, created: left.Created}, err == nil
+}
+
+// place is what Redis is told of a job that is deleted.
+type place struct {
+	Tenant  string    `json:"tenant,omitempty"`
+	Created time.Time `json:"created"`
+}
+
+const (
+	goneKey = "gone:"
+	goneFor = time.Hour // longer than anyone takes from one page to the next
+)
+
+// leave tells Redis where a job stood that is deleted.
+func (q *Queue) leave(ctx context.Context, r specRecord) error {
+	text, err := json.Marshal(place{r.Spec.Tenant, r.CreatedAt})
+	if err != nil {
+		return err
+	}
+	return q.redis.rdb.Set(ctx, q.redis.key(goneKey+r.ID), text, goneFor).Err()
 }
 
 // look reads jobs; nil stands for one that is gone or damaged.
