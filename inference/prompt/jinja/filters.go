@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 type filter func(s *state, v value, a args) value
@@ -18,8 +17,8 @@ func init() {
 			t := s.print(v)
 			return s.charged(t, s.strip(t, or(a.take("trim", 0, "chars")[0], nil), ""))
 		},
-		"upper":      worded("upper", strings.ToUpper),
-		"lower":      worded("lower", strings.ToLower),
+		"upper":      worded("upper", upper),
+		"lower":      worded("lower", lower),
 		"capitalize": worded("capitalize", capitalize),
 		"title":      worded("title", titleFilter),
 		"string":     worded("string", func(t string) string { return t }),
@@ -62,31 +61,6 @@ func worded(name string, f func(string) string) filter {
 		t := s.print(v)
 		return s.charged(t, f(t))
 	}
-}
-
-// titleFilter raises words after white space and -({[<, as Jinja's filter does.
-func titleFilter(t string) string {
-	start := true
-	var b strings.Builder
-	for len(t) > 0 {
-		at := strings.IndexFunc(t, func(r rune) bool { return isSpace(r) || strings.ContainsRune("-({[<", r) })
-		word := t
-		if at > 0 {
-			word = t[:at]
-		}
-		if at == 0 {
-			_, n := utf8.DecodeRuneInString(t)
-			b.WriteString(t[:n])
-			t, start = t[n:], true
-			continue
-		}
-		if start {
-			word = capitalize(word)
-		}
-		b.WriteString(word)
-		t, start = t[len(word):], false
-	}
-	return b.String()
 }
 
 func escapeHTML(t string) string {

@@ -109,6 +109,7 @@ func FuzzTemplate(f *testing.F) {
 			f.Add(source)
 		}
 	}
+	f.Add("{{ 'a\xff\xff'|title }}{{ 'a\xff'.title() }}{{ '\xff'|capitalize }}{{ 'a\xff'|upper|lower }}")
 	files, err := filepath.Glob("../testdata/templates/*.jinja")
 	if err != nil || len(files) == 0 {
 		f.Fatal(files, err)

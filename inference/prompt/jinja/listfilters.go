@@ -149,7 +149,7 @@ func (s *state) path(v, at value) value {
 func (s *state) folded(v value, caseSensitive bool) value {
 	if t, ok := v.(string); ok && !caseSensitive {
 		s.step(len(t) / 64)
-		return strings.ToLower(t)
+		return lower(t)
 	}
 	return v
 }

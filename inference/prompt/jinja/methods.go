@@ -35,8 +35,8 @@ func init() { // not a literal: they refer to what refers to them
 			return s.charged(t, strings.TrimSuffix(t, textOf("removesuffix", a.take("removesuffix", 1, "suffix")[0])))
 		},
 		"replace":    replaceMethod,
-		"upper":      mapped("upper", strings.ToUpper),
-		"lower":      mapped("lower", strings.ToLower),
+		"upper":      mapped("upper", upper),
+		"lower":      mapped("lower", lower),
 		"title":      mapped("title", title),
 		"capitalize": mapped("capitalize", capitalize),
 		"find":       finder(strings.Index),

@@ -2,7 +2,6 @@ package jinja
 
 import (
 	"strings"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -160,36 +159,7 @@ func splitLines(t string) []value {
 	return lines
 }
 
-// title is Python's title: a letter after anything but a letter is raised.
-func title(t string) string {
-	letter := false
-	return strings.Map(func(r rune) rune {
-		before := letter
-		letter = unicode.IsLetter(r)
-		if before {
-			return unicode.ToLower(r)
-		}
-		return unicode.ToTitle(r)
-	}, t)
-}
-
-func capitalize(t string) string {
-	first := true
-	return strings.Map(func(r rune) rune {
-		if first {
-			first = false
-			return unicode.ToTitle(r)
-		}
-		return unicode.ToLower(r)
-	}, t)
-}
-
 // every reports whether t has characters and all are so.
 func every(t string, so func(rune) bool) bool {
 	return t != "" && strings.IndexFunc(t, func(r rune) bool { return !so(r) }) < 0
-}
-
-// cased reports whether t has letters with a case, and all have this one.
-func cased(t string, wrong, right func(rune) bool) bool {
-	return strings.IndexFunc(t, wrong) < 0 && strings.IndexFunc(t, right) >= 0
 }

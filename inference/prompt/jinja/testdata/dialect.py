@@ -97,6 +97,12 @@ s.find('o'), s.rfind('o'), s.find('q'), u.find('本'), s.count('l')
 '12'.isdigit(), ''.isdigit(), 'ab'.isalpha(), 'a1'.isalnum(), ' '.isspace(), 'AB'.isupper(), 'ab'.islower()
 'prefix-x'.removeprefix('prefix-'), 'x.txt'.removesuffix('.txt')
 s|upper, s|lower, 'hello world-foo (bar'|title, 'hELLO'|capitalize, spaced|trim, '--a-'|trim('-'), none|trim, 5|trim, x|trim
+'\u0131s\u0131 k\u0131\u015f'|title, '\u00dfa \u0149b \ufb01x'|title, '\u0391\u03a3 \u0391\u03a3\u0391'|title, '\u01c6 \u0130st'|title, '(\u0131\u0131\u0131\u0131 \u0131'|title
+'\u0131\u00df\u0149\ufb01\u01c6\u0130\u0391\u03a3 \u03a3'.upper()
+'\u0131\u00df\u0149\ufb01\u01c6\u0130\u0391\u03a3 \u03a3'.lower()
+'\u0131\u00df\u0149\ufb01\u01c6\u0130\u0391\u03a3 \u03a3'.title()
+'\u0131\u00df\u0149\ufb01\u01c6\u0130\u0391\u03a3 \u03a3'.capitalize()
+'\u0391\u03a3'.title(), '\u03a3'.capitalize(), '\u00df\u00df'.title(), '\ufb00a \u01c4b'.title(), '\u01c4b'.capitalize(), 'o\u2019neil x1y \u00aab'.title()
 s|length, l|length, d|count, x|length, u|length
 5|length
 l|first, l|last, []|first, s|first, d|first, x|last
