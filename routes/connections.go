@@ -111,10 +111,11 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// openConnections knows which connections have no request under way.
+// openConnections counts them. One that has been answered counts as one that has not been:
+// until it is known to be idle its client may have sent the next request.
 type openConnections struct {
-	mu    sync.Mutex
-	quiet map[net.Conn]bool // new ones, and those between two requests
+	mu  sync.Mutex
+	all map[net.Conn]bool
 }
 
 // note is an http.Server.ConnState.
@@ -122,15 +123,15 @@ func (o *openConnections) note(c net.Conn, s http.ConnState) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch s {
-	case http.StateNew, http.StateIdle:
-		o.quiet[c] = true
-	case http.StateActive, http.StateHijacked, http.StateClosed:
-		delete(o.quiet, c)
+	case http.StateNew, http.StateActive, http.StateIdle:
+		o.all[c] = true
+	case http.StateHijacked, http.StateClosed:
+		delete(o.all, c)
 	}
 }
 
-func (o *openConnections) quieted() int {
+func (o *openConnections) count() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.quiet)
+	return len(o.all)
 }

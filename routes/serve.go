@@ -30,7 +30,7 @@ const linger = time.Second
 // meanwhile on connections that are open. It returns nil after a clean drain, and an
 // error when the grace ran out or the listener failed. It closes l.
 func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
-	open := &openConnections{quiet: map[net.Conn]bool{}}
+	open := &openConnections{all: map[net.Conn]bool{}}
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -74,7 +74,7 @@ func Serve(ctx context.Context, l net.Listener, h *Handler, s Serving) error {
 	case <-grace.Done():
 	}
 	end := time.Now().Add(linger)
-	for open.quieted() > 0 && time.Now().Before(end) && grace.Err() == nil {
+	for open.count() > 0 && time.Now().Before(end) && grace.Err() == nil {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if down := server.Shutdown(grace); down != nil {

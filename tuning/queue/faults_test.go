@@ -198,14 +198,15 @@ func TestAWorkerCutOffFromRedisYieldsToTheOneThatTookOver(t *testing.T) {
 
 func TestAWorkerWithoutRedisForALeaseStopsWithACheckpointAndGoesOnLater(t *testing.T) {
 	everywhere(t, func(t *testing.T, s *site) {
-		tr := s.trainer(150, 0)
+		limit := 2*s.lease + s.slack
+		tr := s.trainer(int(limit/s.step)+50, 0) // would not be done by then
 		p := s.work(tr)
 		j := p.submit("imdb")
 		s.until(func() bool { return tr.running.Load() == 1 }, "the trainer")
 		p.cut()
 		begin := time.Now()
 		s.until(func() bool { return tr.running.Load() == 0 }, "the trainer to stop")
-		if took := time.Since(begin); took < s.lease*3/4 || took > 2*s.lease+s.slack {
+		if took := time.Since(begin); took < s.lease*3/4 || took > limit {
 			t.Errorf("it stopped after %v; the lease is %v", took, s.lease)
 		}
 		if cs, err := p.Checkpoints(t.Context(), j.ID); err != nil || len(cs) != 1 {
