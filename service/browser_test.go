@@ -161,13 +161,40 @@ func (b browser) visit(section, heading string) {
 }
 
 // click clicks, as a mouse does, on the first element that a selector finds and that has
-// this text.
+// this text, once it lies still. Where the page moves in between, what else the mouse hits
+// does not hear of it, and it is tried again.
 func (b browser) click(selector, text string) {
 	b.Helper()
 	find := fmt.Sprintf("[...document.querySelectorAll(%s)].find(e => e.innerText.includes(%s) && e.offsetParent)", quoted(selector), quoted(text))
-	b.wait(selector+" "+text, find, 20*time.Second)
-	at := b.eval(`(() => { const e = ` + find + `; e.scrollIntoView({ block: "center" }); const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()`).([]any)
-	b.do(chromedp.MouseClickXY(at[0].(float64), at[1].(float64)))
+	for end := time.Now().Add(20 * time.Second); ; {
+		b.wait(selector+" "+text, find, 20*time.Second)
+		at := b.eval(`(async () => {
+			const frame = () => new Promise(requestAnimationFrame);
+			const place = () => { const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; };
+			const e = ` + find + `;
+			if (!e) return null;
+			e.scrollIntoView({ block: "center" });
+			for (let before = "", now = String(place()); before != now; now = String(place())) { before = now; await frame(); await frame(); }
+			const heard = { hit: false, stop: new AbortController() };
+			for (const kind of ["pointerdown", "mousedown", "pointerup", "mouseup", "click"])
+				addEventListener(kind, event => {
+					if (heard.hit) return; // what follows of it: the click that a label passes on
+					if (!e.contains(event.target)) { event.stopImmediatePropagation(); event.preventDefault(); }
+					else if (kind == "click") heard.hit = true;
+				}, { capture: true, signal: heard.stop.signal });
+			window.heard = heard;
+			return place();
+		})()`)
+		if at, found := at.([]any); found {
+			b.do(chromedp.MouseClickXY(at[0].(float64), at[1].(float64)))
+			if b.eval("!window.heard || (heard.stop.abort(), heard.hit)") == true {
+				return
+			}
+		}
+		if time.Now().After(end) {
+			b.Fatalf("%s %s cannot be clicked on", selector, text)
+		}
+	}
 }
 
 // fill types into the field with this label.

@@ -19,7 +19,7 @@ export async function collections(place, chosen, sets) {
       await collections(place, "", sets);
       document.getElementById("main").focus();
     };
-    box.addEventListener("toggle", () => { if (box.open && !inside.hasChildNodes()) describe(inside, c, sets, gone).catch(complain); });
+    box.addEventListener("toggle", () => { if (box.open && !inside.hasChildNodes()) describe(inside, c, sets, gone).catch(error => { show(inside); complain(error); }); });
     if (c.name === chosen) unfold(box);
     return box;
   }));
@@ -39,8 +39,9 @@ async function describe(place, c, sets, gone) {
       complain(error);
     }
   }), { class: "danger quiet" });
+  show(place, el("p", { class: "muted" }, "Loading…"));
+  await Promise.all([tell(), list(rows, at, tell)]); // first, as what comes later would move the buttons
   show(place, sum, rows, maker(c, at, sets), el("div", { class: "row" }, take));
-  await Promise.all([tell(), list(rows, at, tell)]);
 }
 
 function summary(s) {
