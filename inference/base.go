@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
 	_ "github.com/gomlx/compute/gobackend" // graphs are sketched on it to learn what they ask for
 	"github.com/gomlx/gomlx/core/graph"
 
@@ -43,9 +45,9 @@ type Base struct {
 	Calibration     *adapters.Calibration // of the scores of its own head; nil: none
 	License         string                // as README.md says, in the hub's words; empty: it does not
 
-	// Int8 has Upload round the matrices of its layers to one byte a value: see
-	// [nn.Param.Int8]. Set it before the base is loaded.
-	Int8 bool
+	// Matrices is how those of the layers are held on the device: Float32, which the zero value
+	// means too, BFloat16 or Int8 (see [nn.Pass.Matrices]). Set it before the base is loaded.
+	Matrices dtypes.DType
 
 	dir     fs.FS
 	model   *checkpoint.Model
@@ -225,26 +227,33 @@ func (b *Base) upload(backend compute.Backend, w nn.Param, buffers map[string]co
 	if err != nil {
 		return err
 	}
-	if !b.Int8 || !w.Transposed {
+	switch {
+	case w.Transposed && b.Matrices == dtypes.BFloat16:
+		buffer, err := nn.Upload(backend, bfloat16.FromFloat32s(v...), w.Shape.Dimensions...)
+		return put(w.Name, buffer, err)
+	case w.Transposed && b.Matrices == dtypes.Int8:
+		codes, scales := w.Int8()
+		c, s := nn.Quantize(v, w.Shape.Dim(1))
+		buffer, err := nn.Upload(backend, c, codes.Shape.Dimensions...)
+		if err = put(codes.Name, buffer, err); err != nil {
+			return err
+		}
+		buffer, err = nn.Upload(backend, s, scales.Shape.Dimensions...)
+		return put(scales.Name, buffer, err)
+	default:
 		buffer, err := nn.Upload(backend, v, w.Shape.Dimensions...)
 		return put(w.Name, buffer, err)
 	}
-	codes, scales := w.Int8()
-	c, s := nn.Quantize(v, w.Shape.Dim(1))
-	buffer, err := nn.Upload(backend, c, codes.Shape.Dimensions...)
-	if err = put(codes.Name, buffer, err); err != nil {
-		return err
-	}
-	buffer, err = nn.Upload(backend, s, scales.Shape.Dimensions...)
-	return put(scales.Name, buffer, err)
 }
 
 // dtype tells how the matrices are held on the device.
 func (b *Base) dtype() string {
-	if b.Int8 {
-		return "int8"
+	switch b.Matrices {
+	case dtypes.Int8, dtypes.BFloat16:
+		return strings.ToLower(b.Matrices.String())
+	default:
+		return "float32"
 	}
-	return "float32"
 }
 
 // free releases buffers.

@@ -40,6 +40,7 @@ type Options struct {
 	HostBytes      int64         // memory for adapters that are ready but not on the device
 	Variants       int           // full fine-tunes held on the device
 	CacheBytes     int64         // memory for the keys and values of texts that are written, for each base; 0: 1 GiB
+	Packs          bool          // the device leaves padding out, so that texts of all lengths may share a batch
 	Compiled       func()        // called when there is nothing more to compile for now; nil: nothing is done then
 	Eager          bool          // compile only on demand (tests)
 }
@@ -93,7 +94,7 @@ type served struct {
 func New(o Options) *Engine {
 	e := &Engine{Options: o, queue: newQueue(o.MaxWaiting, o.MaxWait), pen: newPen(), orders: make(chan func()), want: make(chan func(), 256), over: make(chan struct{}), dropped: make(chan struct{}, 1),
 		bases: map[string]*served{}, tuned: map[string]*served{}, shared: map[string]*programs{}, scripts: map[string]*scripts{}, host: newHostCache(o.HostBytes), meters: newMeters()}
-	e.host.meters = e.meters
+	e.host.meters, e.queue.packs = e.meters, o.Packs
 	e.loading("starting")
 	return e
 }
@@ -213,7 +214,7 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 	if err != nil {
 		return nil, err
 	}
-	sig = fmt.Sprint(slots > 0, b.Int8, sig)
+	sig = fmt.Sprint(slots > 0, b.Matrices, sig)
 	if b.Generates() {
 		s.writer, err = e.newWriter(s, slots, sig)
 		return s, err
@@ -222,7 +223,7 @@ func (e *Engine) place(name string, b *Base, slots int) (*served, error) {
 	defer e.mu.Unlock()
 	s.programs = e.shared[sig]
 	if s.programs == nil {
-		s.programs = &programs{backend: e.Backend, arch: b.Arch, int8: b.Int8, slots: slots, pages: e.pages(), want: e.want,
+		s.programs = &programs{backend: e.Backend, arch: b.Arch, matrices: b.Matrices, slots: slots, pages: e.pages(), want: e.want,
 			grid: grid(b.Facts().MaxLength, e.MaxBatchTokens), wanted: map[string]bool{}}
 		e.shared[sig] = s.programs
 	}

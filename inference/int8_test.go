@@ -3,7 +3,11 @@ package inference_test
 import (
 	"math"
 	"os"
+	"slices"
 	"testing"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 
 	"lorikeet/adapters/safetensors"
 	"lorikeet/inference"
@@ -51,7 +55,7 @@ func TestInt8AnswersAsItsWeightsDequantised(t *testing.T) {
 	dir := inferencetest.BERT(t, "negative", "positive")
 	whole, byHand := inferencetest.Base(t, "whole", dir), inferencetest.Base(t, "byhand", rounded(t, dir))
 	held := inferencetest.Base(t, "held", dir)
-	held.Int8 = true
+	held.Matrices = dtypes.Int8
 	e, stop := inferencetest.Engine(t, devicetest.Go(t), whole, byHand, held)
 	defer stop()
 	scores := func(model string) []float32 {
@@ -83,10 +87,52 @@ func TestInt8AnswersAsItsWeightsDequantised(t *testing.T) {
 	}
 }
 
+// TestBFloat16IsNearFloat32 scores and writes with a base held in bfloat16 on each backend. What is
+// written may differ from float32 only where that itself hesitates, so only scores are compared.
+func TestBFloat16IsNearFloat32(t *testing.T) {
+	devicetest.Each(t, func(t *testing.T, d compute.Backend) {
+		dir, writes := inferencetest.BERT(t, "negative", "positive"), inferencetest.T5(t)
+		whole, held, writer := inferencetest.Base(t, "whole", dir), inferencetest.Base(t, "held", dir), inferencetest.Base(t, "writer", writes)
+		held.Matrices, writer.Matrices = dtypes.BFloat16, dtypes.BFloat16
+		e, stop := inferencetest.Engine(t, d, whole, held, writer)
+		defer stop()
+		many := slices.Repeat(texts, 8) // more rows than are left to the plugin
+		scores := map[string][]float32{}
+		for _, model := range []string{"whole", "held"} {
+			a, err := e.Predict(t.Context(), inference.Request{Model: model, Inputs: many})
+			must(t, err)
+			for _, row := range a.Rows {
+				scores[model] = append(scores[model], row.Logits...)
+			}
+		}
+		moved := 0.0
+		for i, v := range scores["held"] {
+			moved = max(moved, math.Abs(float64(v-scores["whole"][i])))
+		}
+		if moved == 0 || moved > 0.05 {
+			t.Errorf("logits moved by %v", moved)
+		}
+		models, err := e.Models(t.Context())
+		must(t, err)
+		for _, m := range models {
+			if want := map[bool]string{true: "float32", false: "bfloat16"}[m.Name == "whole"]; m.Dtype != want {
+				t.Errorf("%s is held as %s", m.Name, m.Dtype)
+			}
+		}
+		p := inference.DefaultParameters()
+		p.MaxNewTokens = 12
+		g, err := e.Generate(t.Context(), inference.GenerateRequest{Model: "writer", Prompt: "a good film", Parameters: p}, nil)
+		must(t, err)
+		if g.OutputTokens == 0 {
+			t.Error("nothing was written")
+		}
+	})
+}
+
 func TestInt8WritesAsItsWeightsDequantised(t *testing.T) {
 	dir := inferencetest.T5(t)
 	byHand, held := inferencetest.Base(t, "byhand", rounded(t, dir)), inferencetest.Base(t, "held", dir)
-	held.Int8 = true
+	held.Matrices = dtypes.Int8
 	e, stop := inferencetest.Engine(t, devicetest.Go(t), byHand, held)
 	defer stop()
 	written := map[string]inference.Generated{}

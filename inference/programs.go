@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/gomlx/core/graph"
 	"golang.org/x/sync/errgroup"
 
@@ -45,13 +46,13 @@ func grid(maxLength, maxTokens int) []bucket {
 // follow in the background as traffic asks for them, so that no request ever waits
 // for a compiler.
 type programs struct {
-	backend compute.Backend
-	arch    arch.Classifier
-	int8    bool // the matrices are
-	grid    []bucket
-	slots   int
-	pages   int // of the widest profile
-	want    chan<- func()
+	backend  compute.Backend
+	arch     arch.Classifier
+	matrices dtypes.DType // how they are held
+	grid     []bucket
+	slots    int
+	pages    int // of the widest profile
+	want     chan<- func()
 
 	mu     sync.Mutex
 	ready  []*compiled
@@ -175,7 +176,7 @@ func (g *programs) has(b bucket, profile *nn.Profile) bool {
 func (g *programs) compile(b bucket, profile *nn.Profile) error {
 	name := fmt.Sprintf("%s_%dx%d", g.arch.Facts().Family, b.batch, b.length)
 	program, err := nn.Compile(g.backend, name, func(p *nn.Pass) []*graph.Node {
-		p.Int8 = g.int8
+		p.Matrices = g.matrices
 		in := Inputs(p, b.batch, b.length)
 		if profile != nil {
 			p.Bank = NewBank(p, b.batch, b.length, g.slots, *profile)

@@ -40,6 +40,7 @@ type queue struct {
 	most   time.Duration // that a new text may have to wait; 0: any time
 	tokens map[*served]int
 	paces  map[*served]*pace // tokens a second, of models that have run
+	packs  bool              // padding costs next to nothing
 	closed bool
 
 	// Of the owner of the device.
@@ -143,8 +144,9 @@ func (q *queue) signal() {
 const lookahead = 512
 
 // next takes the oldest text and others that fit beside it: of the same model, no
-// longer than its bucket, and as many as the bucket holds. Texts whose caller has
-// left are dropped unrun.
+// longer than its bucket, and as many as the bucket holds. Where padding costs nothing
+// longer ones come along too, unless their bucket is too small for all that could. Texts
+// whose caller has left are dropped unrun.
 func (q *queue) next() []*item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -166,7 +168,16 @@ func (q *queue) next() []*item {
 	room := head.model.programs.rows(length)
 	var batch, rest []*item
 	for i, it := range alive {
-		if i < lookahead && len(batch) < room && it.model == head.model && len(it.tokens.IDs) <= length {
+		n := len(it.tokens.IDs)
+		fits := i < lookahead && len(batch) < room && it.model == head.model && (n <= length || q.packs)
+		if fits && n > length {
+			longer := head.model.programs.smallest(1, n).length
+			holds := head.model.programs.rows(longer)
+			if fits = holds >= min(room, len(alive)); fits {
+				length, room = longer, holds
+			}
+		}
+		if fits {
 			batch = append(batch, it)
 		} else {
 			rest = append(rest, it)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"lorikeet/inference/nn"
@@ -52,6 +53,33 @@ func TestQueueBatches(t *testing.T) {
 	}
 	if n := len(q.next()); n != 16 {
 		t.Errorf("a batch holds %d texts of 16 tokens, want 16", n)
+	}
+}
+
+// TestQueueMixesLengths has no longer texts wait where padding costs nothing, but for those whose
+// graphs are too small for the others that wait.
+func TestQueueMixesLengths(t *testing.T) {
+	m := &served{programs: &programs{grid: grid(64, 256)}} // 16 texts of 16, 8 of 32, 4 of 64
+	for _, c := range []struct{ lengths, first []int }{
+		{[]int{10, 64, 20}, []int{10, 64, 20}},
+		{[]int{10, 64, 20, 5, 30}, []int{10, 20, 5, 30}}, // 64 holds 4 of the 5
+		{[]int{64, 10, 20, 5, 30}, []int{64, 10, 20, 5}}, // the oldest is not left behind
+		{[]int{3, 20, 4, 5, 6, 7, 8, 9, 10}, []int{3, 4, 5, 6, 7, 8, 9, 10}},
+	} {
+		q := newQueue(100, 0)
+		q.packs = true
+		for _, n := range c.lengths {
+			if err := q.push([]*item{waiting(t.Context(), m, n)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []int
+		for _, it := range q.next() {
+			got = append(got, len(it.tokens.IDs))
+		}
+		if !slices.Equal(got, c.first) {
+			t.Errorf("of %v, the first batch has %v, want %v", c.lengths, got, c.first)
+		}
 	}
 }
 

@@ -18,14 +18,14 @@ import (
 // scripts are the compiled graphs of a model that writes, for rooms and profiles of
 // adapters. Models that differ in their weights alone share them.
 type scripts struct {
-	backend compute.Backend
-	family  family
-	layout  adapters.Layout
-	int8    bool // the matrices are
-	slots   int  // of the bank; 0: no adapters
-	pages   int  // of the widest profile
-	want    chan<- func()
-	inGraph bool // the cache of a text is written by graphs: host and device share no memory
+	backend  compute.Backend
+	family   family
+	layout   adapters.Layout
+	matrices dtypes.DType // how they are held
+	slots    int          // of the bank; 0: no adapters
+	pages    int          // of the widest profile
+	want     chan<- func()
+	inGraph  bool // the cache of a text is written by graphs: host and device share no memory
 
 	mu     sync.Mutex
 	steps  []*script
@@ -36,7 +36,7 @@ type scripts struct {
 }
 
 func newScripts(e *Engine, f family, b *Base, slots int) *scripts {
-	return &scripts{backend: e.Backend, family: f, layout: b.Layout, int8: b.Int8, slots: slots, pages: e.pages(), want: e.want, inGraph: !e.Backend.HasSharedBuffers(), others: map[string]*nn.Program{}, wanted: map[string]bool{}, failed: map[string]bool{}}
+	return &scripts{backend: e.Backend, family: f, layout: b.Layout, matrices: b.Matrices, slots: slots, pages: e.pages(), want: e.want, inGraph: !e.Backend.HasSharedBuffers(), others: map[string]*nn.Program{}, wanted: map[string]bool{}, failed: map[string]bool{}}
 }
 
 // script is a step for a room, or a read of rows prompts of length tokens.
@@ -129,7 +129,7 @@ func (g *scripts) firstRoom(limit int) room {
 
 // bank declares what a graph needs of the adapters.
 func (g *scripts) bank(p *nn.Pass, rows, length int, profile *nn.Profile) {
-	p.Untied, p.Int8 = true, g.int8
+	p.Untied, p.Matrices = true, g.matrices
 	if profile != nil {
 		p.Bank = NewBank(p, rows, length, g.slots, *profile)
 	}

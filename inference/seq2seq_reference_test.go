@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/gomlx/compute"
@@ -97,7 +98,12 @@ func (r *translation) compareHidden(t *testing.T) {
 		if !ok {
 			t.Fatalf("the fixture has no %s", name)
 		}
-		compareAll(t, name, values(t, out[i], info.Shape[2]), r.io, name, 0)
+		rows := values(t, out[i], info.Shape[2])
+		if strings.HasPrefix(name, "encoder") { // of padding there are no states
+			compareTokens(t, name, rows, r.io, name, r.mask)
+		} else {
+			compareAll(t, name, rows, r.io, name, 0)
+		}
 	}
 }
 
@@ -142,7 +148,8 @@ func (r *translation) compareAdapters(t *testing.T) {
 	var listed []struct {
 		Name string
 		// How far PyTorch is from itself with the adapter merged into the weights: an
-		// adapter that makes the scores large leaves that much to rounding.
+		// adapter that makes the scores large leaves that much to rounding, and as much again
+		// to another order of sums.
 		Merged float64 `json:"merged_max_abs_diff"`
 	}
 	decode(t, lists["adapters"], &listed)
@@ -160,7 +167,7 @@ func (r *translation) compareAdapters(t *testing.T) {
 		slack := 0.0
 		for _, n := range b.rows {
 			with = append(with, prepared[n])
-			slack = max(slack, rounding[n])
+			slack = max(slack, 2*rounding[n])
 		}
 		out := r.run(t, program, with, nil, nil)
 		got := values(t, out[0], r.model.Facts().Outputs)

@@ -117,7 +117,7 @@ func (e *Engine) placeVariant(ctx context.Context, v adapters.Version) (*served,
 		return nil, err
 	}
 	if s := e.base(v.Base); s != nil {
-		b.Int8 = s.base.Int8
+		b.Matrices = s.base.Matrices
 	}
 	s, err := e.place(v.String(), b, 0)
 	if err != nil {

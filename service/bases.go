@@ -8,10 +8,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/gomlx/compute/dtypes"
 
 	"lorikeet/inference"
 	"lorikeet/inference/builtin"
@@ -22,14 +23,14 @@ import (
 // shelf opens bases by name, as the flags describe them.
 type shelf struct {
 	sources map[string]string
-	names   []string // in the order of the flags
-	int8    []string // bases that are held so
+	names   []string                // in the order of the flags
+	held    map[string]dtypes.DType // how the matrices of bases are, that are not held in float32
 	hub     hub.Client
 	log     *slog.Logger
 }
 
 func newShelf(c *config, log *slog.Logger) (*shelf, error) {
-	s := &shelf{sources: map[string]string{}, log: log, hub: hub.FromEnv(os.Getenv)}
+	s := &shelf{sources: map[string]string{}, held: map[string]dtypes.DType{}, log: log, hub: hub.FromEnv(os.Getenv)}
 	s.hub.Progress = progress(log)
 	s.hub.HTTP = &http.Client{Transport: hub.Guarded(s.hub.Endpoint)}
 	for _, b := range c.bases {
@@ -40,12 +41,21 @@ func newShelf(c *config, log *slog.Logger) (*shelf, error) {
 		s.sources[name] = source
 		s.names = append(s.names, name)
 	}
-	for _, name := range c.int8 {
-		if s.sources[name] == "" {
-			return nil, fmt.Errorf("--int8 %s: no base has that name; bases: %s", name, strings.Join(s.names, ", "))
+	for _, f := range []struct {
+		flag  string
+		names []string
+		as    dtypes.DType
+	}{{"--bf16", c.bf16, dtypes.BFloat16}, {"--int8", c.int8, dtypes.Int8}} {
+		for _, name := range f.names {
+			if s.sources[name] == "" {
+				return nil, fmt.Errorf("%s %s: no base has that name; bases: %s", f.flag, name, strings.Join(s.names, ", "))
+			}
+			if _, twice := s.held[name]; twice && s.held[name] != f.as {
+				return nil, fmt.Errorf("base %s is to be held as bf16 or as int8, not both", name)
+			}
+			s.held[name] = f.as
 		}
 	}
-	s.int8 = c.int8
 	return s, nil
 }
 
@@ -93,7 +103,7 @@ func (s *shelf) read(name, source string, folder fs.FS) (*inference.Base, error)
 	if err != nil {
 		return nil, err
 	}
-	b.Int8 = slices.Contains(s.int8, name)
+	b.Matrices = s.held[name]
 	if b.Chat != nil && b.Chat.Broken() != nil {
 		s.log.Warn("chat template unusable", "base", name, "error", b.Chat.Broken())
 	}

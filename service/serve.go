@@ -144,7 +144,7 @@ func serve(ctx context.Context, c *config, worker bool) (err error) {
 	// The device is not closed: the process ends, and a graph may still be compiling.
 	engine := inference.New(inference.Options{Backend: dev.Backend, Registry: p.registry, Log: p.log,
 		Slots: c.slots, MaxRank: c.maxRank, MaxBatchTokens: c.maxBatchTokens, MaxWaiting: maxWaiting, MaxWait: c.maxWait,
-		HostBytes: 1 << 30, Variants: c.variants, Compiled: device.Trim})
+		HostBytes: 1 << 30, Variants: c.variants, Packs: dev.Info().Kernels != "", Compiled: device.Trim})
 	if err := p.measure(engine.Collectors()...); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lorikeet/inference"
+	"lorikeet/inference/device"
 	"lorikeet/tuning"
 	"lorikeet/tuning/child"
 	"lorikeet/tuning/queue"
@@ -58,12 +59,14 @@ func (p *parts) work(ctx context.Context, c *config, backend string) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	attempts := child.Trainer(child.Options{Log: p.log, Command: func(tuning.Task) *exec.Cmd {
-		args := []string{"attempt", "--backend", backend, "--data", c.data, "--log-format", c.logFormat, "--log-level", c.logLevel, "--compile-cache", c.compileCache,
+		args := []string{"attempt", "--backend", backend, "--data", c.data, "--log-format", c.logFormat, "--log-level", c.logLevel, "--compile-cache", c.compileCache, "--kernels", c.kernels,
 			"--devices", strconv.Itoa(c.devices)}
 		for _, b := range c.bases {
 			args = append(args, "--base", b)
 		}
-		return exec.Command(self, args...) //nolint:gosec // this program itself; nothing a caller sends is in args
+		cmd := exec.Command(self, args...) //nolint:gosec // this program itself; nothing a caller sends is in args
+		cmd.Env = device.Environ(os.Environ())
+		return cmd
 	}})
 	if p.traces != nil {
 		attempts = tracedTrainer(p.traces.Tracer(scopeName), attempts)

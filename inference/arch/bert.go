@@ -84,6 +84,7 @@ func (m BERT) embed(b nn.Block, in Tokens) *Node {
 // encode is the stack of layers; RoBERTa has the same.
 func (m BERT) encode(b nn.Block, x, mask *Node) *Node {
 	bias := nn.MaskBias(mask)
+	x = nn.Blank(x, mask)
 	for i := range m.Layers {
 		x = m.layer(b.At("encoder").At("layer").At(strconv.Itoa(i)), x, bias)
 	}

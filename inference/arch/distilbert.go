@@ -57,7 +57,7 @@ func openDistilBERT(config []byte) (Classifier, error) {
 // Logits implements Classifier.
 func (m DistilBERT) Logits(root nn.Block, in Tokens) *Node {
 	b, p := root.At("distilbert"), root.Pass()
-	x := m.embed(b.At("embeddings"), in)
+	x := nn.Blank(m.embed(b.At("embeddings"), in), in.Mask)
 	bias := nn.MaskBias(in.Mask)
 	for i := range m.Layers {
 		x = m.layer(b.At("transformer").At("layer").At(strconv.Itoa(i)), x, bias)

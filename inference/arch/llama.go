@@ -92,20 +92,14 @@ func (m Llama) Logits(root nn.Block, ids, mask, at *Node) *Node {
 // Hidden gives the embeddings and what each layer makes of them, the last after the
 // final norm, each [batch, length, hidden]: transformers' hidden_states.
 func (m Llama) Hidden(root nn.Block, ids, mask *Node) []*Node {
-	return m.walk(root, ids, reading{
-		rotary: nn.NewRotary(nn.Positions(mask), m.frequencies(m.headDim())),
-		bias:   nn.CausalBias(mask),
-	})
+	return m.walk(root, ids, m.whole(mask))
 }
 
 // Prefill implements Causal.
 func (m Llama) Prefill(root nn.Block, ids, mask *Node) (*Node, nn.Cache) {
-	read := nn.Cache{}
-	states := m.walk(root, ids, reading{
-		rotary: nn.NewRotary(nn.Positions(mask), m.frequencies(m.headDim())),
-		bias:   nn.CausalBias(mask),
-		read:   &read,
-	})
+	read, r := nn.Cache{}, m.whole(mask)
+	r.read = &read
+	states := m.walk(root, ids, r)
 	return m.output(root, nn.LastToken(states[len(states)-1], mask)), read
 }
 
@@ -131,14 +125,23 @@ func (m Llama) Cache(p *nn.Pass, rows, length int) nn.Cache {
 type reading struct {
 	rotary nn.Rotary
 	bias   *Node     // [batch, query, key]; with a cache [batch, 1, 1, slot]
+	mask   *Node     // of tokens and padding; nil where there is none
 	cache  *nn.Cache // of the tokens before, if one is read
 	read   *nn.Cache // nil, or where the keys and values of the tokens go
+}
+
+// whole is the reading of texts from their beginnings on.
+func (m Llama) whole(mask *Node) reading {
+	return reading{rotary: nn.NewRotary(nn.Positions(mask), m.frequencies(m.headDim())), bias: nn.CausalBias(mask), mask: mask}
 }
 
 // walk goes from ids [batch, length] through the layers; see Hidden.
 func (m Llama) walk(root nn.Block, ids *Node, r reading) []*Node {
 	b := root.At("model")
 	x := b.At("embed_tokens").Embed(ids, m.Vocab, m.Dim)
+	if r.mask != nil {
+		x = nn.Blank(x, r.mask)
+	}
 	states := []*Node{x}
 	for i := range m.Layers {
 		x = m.layer(b.At("layers").At(strconv.Itoa(i)), x, i, r)

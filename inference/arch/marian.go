@@ -103,7 +103,7 @@ func (m Marian) Encode(root nn.Block, ids, mask *Node) *Node {
 func (m Marian) EncoderHidden(root nn.Block, ids, mask *Node) []*Node {
 	s := m.encoder(root)
 	length := ids.Shape().Dim(1)
-	x := m.embed(m.table(root, s), m.Vocab, ids, nn.Count(ids.Graph(), length), length)
+	x := nn.Blank(m.embed(m.table(root, s), m.Vocab, ids, nn.Count(ids.Graph(), length), length), mask)
 	bias := nn.MaskBias(mask)
 	hidden := []*Node{x}
 	for i := range m.Layers {

@@ -123,7 +123,7 @@ func (m T5) Encode(root nn.Block, ids, mask *Node) *Node {
 func (m T5) EncoderHidden(root nn.Block, ids, mask *Node) []*Node {
 	b, p := root.At("encoder"), root.Pass()
 	length := ids.Shape().Dim(1)
-	x := p.Dropout(root.At("shared").Embed(ids, m.Vocab, m.Dim), m.Drop)
+	x := nn.Blank(p.Dropout(root.At("shared").Embed(ids, m.Vocab, m.Dim), m.Drop), mask)
 	bias := Add(m.relative(b, nn.Count(p.Graph, length), length, true), nn.MaskBias(mask))
 	hidden := []*Node{x}
 	for i := range m.Layers {

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/gomlx/compute"
+
+	"lorikeet/inference/device/kernels"
 )
 
 var (
@@ -37,6 +39,11 @@ type Options struct {
 	// CompileCache is a folder that keeps what the plugin for the CPU has compiled; empty:
 	// nothing is kept.
 	CompileCache string
+
+	// Kernels names the instructions that our matrix products may use on a CPU with the XLA
+	// plugin: "off", "avx2", "avx512", "avx512bf16" or "amx"; "auto" or empty: what this processor has.
+	// "bf16x3" has AMX, where there is one, multiply float32 too: see [kernels.BF16x3].
+	Kernels string
 
 	// Install lets Open download a plugin where none is installed.
 	Install bool
@@ -80,7 +87,24 @@ func (o Options) withDefaults() (Options, error) {
 	if o.from == nil {
 		o.from = &pinned
 	}
+	if _, known := kernelLevels[o.Kernels]; !known {
+		return o, fmt.Errorf("kernels %q: choose auto, off, avx2, avx512, avx512bf16, amx or bf16x3", o.Kernels)
+	}
 	return o, nil
+}
+
+var kernelLevels = map[string]kernels.Level{
+	"": kernels.AMX, "auto": kernels.AMX, "off": kernels.None, "avx2": kernels.AVX2, "avx512": kernels.AVX512,
+	"avx512bf16": kernels.AVX512BF16, "amx": kernels.AMX, "bf16x3": kernels.BF16x3,
+}
+
+// kernels is the level of them to use.
+func (o Options) kernels() kernels.Level {
+	level, has := kernelLevels[o.Kernels], kernels.Supported()
+	if has == kernels.AMX {
+		return level
+	}
+	return min(level, has)
 }
 
 // Device is an open backend. It is safe for concurrent use as far as the backend is.

@@ -19,6 +19,10 @@ type Info struct {
 	// Plugin is the path of the PJRT plugin; empty for the Go backend.
 	Plugin string `json:"plugin,omitempty"`
 
+	// Kernels are the instructions that our own matrix products use: avx2, avx512, avx512bf16, amx
+	// or bf16x3; empty where the backend's are all there is.
+	Kernels string `json:"kernels,omitempty"`
+
 	// Devices has one line for each device.
 	Devices []string `json:"devices"`
 
@@ -29,10 +33,14 @@ type Info struct {
 
 // String is one line, such as "xla:cpu (PJRT 0.106, go-xla v0.4.1, 1 device)".
 func (i Info) String() string {
-	if n := len(i.Devices); n != 1 {
-		return fmt.Sprintf("%s (%s, %d devices)", i.Backend, i.Version, n)
+	version := i.Version
+	if i.Kernels != "" {
+		version += ", " + i.Kernels + " kernels"
 	}
-	return fmt.Sprintf("%s (%s, 1 device)", i.Backend, i.Version)
+	if n := len(i.Devices); n != 1 {
+		return fmt.Sprintf("%s (%s, %d devices)", i.Backend, version, n)
+	}
+	return fmt.Sprintf("%s (%s, 1 device)", i.Backend, version)
 }
 
 // Info describes d.

@@ -84,6 +84,10 @@ static int failed(void *error) {
   return 1;
 }
 
+void lorikeet_destroy_error(void *error) { failed(error); }
+
+void *lorikeet_extensions(void) { return original->extensions; }
+
 void *lorikeet_interpose(const char *path, char **message) {
   void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
   if (library == NULL) {

@@ -29,6 +29,12 @@ typedef struct {
 // in which compiling goes through lorikeetCompile; NULL and a message where it cannot.
 void *lorikeet_interpose(const char *path, char **message);
 
+// The interposed plugin's list of extensions.
+void *lorikeet_extensions(void);
+
+// Frees an error of the plugin's.
+void lorikeet_destroy_error(void *error);
+
 // The plugin's own compilation.
 void *lorikeet_compile(lorikeet_compile_args *args);
 

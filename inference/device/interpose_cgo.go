@@ -24,40 +24,48 @@ import (
 	"golang.org/x/sys/cpu"
 
 	"lorikeet/inference/device/compiled"
+	"lorikeet/inference/device/kernels"
 )
 
-// go-xla neither saves executables nor loads saved ones, but the plugin can. So go-xla is
-// given a copy of the plugin's table of functions in which the one that compiles is ours:
-// it looks the program up, and only then compiles.
+// go-xla neither saves executables nor loads saved ones, but the plugin can, and GoMLX has no
+// node for a custom call. So go-xla is given a copy of the plugin's table of functions in
+// which the one that compiles is ours: it puts calls of our kernels into the program, looks
+// it up, and only then compiles.
 
-// interposed is the plugin of this process that compiles through a cache: one at most, as
-// C knows it by a variable.
+// interposed is the plugin of this process that compiles so: one at most, as C knows it by a
+// variable.
 var interposed struct {
 	sync.Mutex
-	path  string
-	id    []byte
-	cache *compiled.Cache
-	log   *slog.Logger
+	path       string
+	id         []byte
+	cache      *compiled.Cache // or nil
+	registered bool            // the plugin knows the kernels
+	level      kernels.Level
+	log        *slog.Logger
 }
 
 // cacheBytes bounds the programs that are kept; one takes some hundred kilobytes.
 const cacheBytes = 512 << 20
 
-// interpose makes go-xla's next use of the plugin at path go through the cache.
-func interpose(path string, opt Options) error {
-	cache, err := compiled.Open(opt.CompileCache, cacheBytes)
-	if err != nil {
-		return err
+// interpose makes go-xla's next use of the plugin at path go through the cache, and use the
+// kernels, and tells which kernels those are.
+func interpose(path string, opt Options, level kernels.Level) (kernels.Level, error) {
+	var cache *compiled.Cache
+	var problem error
+	if opt.CompileCache != "" {
+		if cache, problem = compiled.Open(opt.CompileCache, cacheBytes); problem != nil && level == kernels.None {
+			return level, problem
+		}
 	}
 	interposed.Lock()
 	defer interposed.Unlock()
 	if interposed.path != "" && interposed.path != path {
-		return errors.New("compile cache: another plugin of this process has it")
+		return kernels.None, errors.New("another plugin of this process has the compile cache and the kernels")
 	}
 	if interposed.path == "" {
 		id, err := fingerprint(path)
 		if err != nil {
-			return err
+			return kernels.None, err
 		}
 		name := C.CString(path)
 		defer C.free(unsafe.Pointer(name))
@@ -65,15 +73,23 @@ func interpose(path string, opt Options) error {
 		table := C.lorikeet_interpose(name, &message)
 		if table == nil {
 			defer C.free(unsafe.Pointer(message))
-			return fmt.Errorf("compile cache: %s: %s", path, C.GoString(message))
+			return kernels.None, fmt.Errorf("%s: %s", path, C.GoString(message))
 		}
 		if err := pjrt.RegisterPreloadedPlugin(path, uintptr(table)); err != nil {
-			return fmt.Errorf("compile cache: %w", err)
+			return kernels.None, err
 		}
 		interposed.path, interposed.id = path, id
 	}
-	interposed.cache, interposed.log = cache, opt.Log
-	return nil
+	if level != kernels.None && !interposed.registered {
+		if err := kernels.Register(C.lorikeet_extensions(), C.lorikeet_destroy_error); err != nil {
+			opt.Log.Warn("kernels are not used", "error", err)
+			level = kernels.None
+		} else {
+			interposed.registered = true
+		}
+	}
+	interposed.cache, interposed.level, interposed.log = cache, level, opt.Log
+	return level, problem
 }
 
 // fingerprint tells a plugin's file from others, without reading all of its hundreds of
@@ -108,9 +124,20 @@ var machine = sync.OnceValue(func() []byte {
 //export lorikeetCompile
 func lorikeetCompile(args *C.lorikeet_compile_args) unsafe.Pointer {
 	interposed.Lock()
-	cache, id, log := interposed.cache, interposed.id, interposed.log
+	cache, id, level, log := interposed.cache, interposed.id, interposed.level, interposed.log
 	interposed.Unlock()
 	p := args.program
+	if program, calls := kernels.Rewrite(string(view(p.code, p.code_size)), level); calls != (kernels.Calls{}) {
+		code := C.CString(program)
+		defer C.free(unsafe.Pointer(code))
+		original, size := p.code, p.code_size
+		p.code, p.code_size = code, C.size_t(len(program))
+		defer func() { p.code, p.code_size = original, size }()
+		log.Debug("kernels", "products", calls.Products, "followed", calls.Followed, "narrow", calls.Narrow, "attention", calls.Attention, "norms", calls.Norms, "gathers", calls.Gathers, "blank", calls.Blank)
+	}
+	if cache == nil {
+		return C.lorikeet_compile(args)
+	}
 	key := compiled.Key(id, machine(), view(p.format, p.format_size), view(args.options, args.options_size), view(p.code, p.code_size))
 	if program := cache.Get(key); len(program) > 0 {
 		if C.lorikeet_load(args, unsafe.Pointer(&program[0]), C.size_t(len(program))) == 1 {

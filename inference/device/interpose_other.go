@@ -2,8 +2,12 @@
 
 package device
 
-import "errors"
+import (
+	"errors"
 
-func interpose(string, Options) error {
-	return errors.New("compile cache: there is none on this system")
+	"lorikeet/inference/device/kernels"
+)
+
+func interpose(string, Options, kernels.Level) (kernels.Level, error) {
+	return kernels.None, errors.New("there is no compile cache on this system")
 }

@@ -12,11 +12,9 @@ import (
 	"github.com/gomlx/gomlx/core/graph"
 )
 
-// TestWhatWasCompiledIsLoaded compiles one graph four times: anew, from the cache, from a
-// damaged cache, and from one whose file is whole but no program of the plugin's.
-func TestWhatWasCompiledIsLoaded(t *testing.T) {
-	o := FromEnv(os.Getenv)
-	o.CompileCache = t.TempDir()
+// openXLA opens the plugin for the CPU, or skips the test where there is none.
+func openXLA(t *testing.T, o Options) *Device {
+	t.Helper()
 	d, err := Open(context.Background(), "xla:cpu", o)
 	if errors.Is(err, ErrNotInstalled) || errors.Is(err, ErrNoCgo) {
 		t.Skipf("no XLA plugin for the CPU: %v", err)
@@ -24,6 +22,15 @@ func TestWhatWasCompiledIsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return d
+}
+
+// TestWhatWasCompiledIsLoaded compiles one graph four times: anew, from the cache, from a
+// damaged cache, and from one whose file is whole but no program of the plugin's.
+func TestWhatWasCompiledIsLoaded(t *testing.T) {
+	o := FromEnv(os.Getenv)
+	o.CompileCache = t.TempDir()
+	d := openXLA(t, o)
 	run := func() {
 		t.Helper()
 		exec, err := graph.NewExec(d.Backend, func(x *graph.Node) *graph.Node { return graph.AddScalar(graph.MulScalar(x, 3), 4) })

@@ -10,6 +10,8 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/go-xla/compute/xla"
 	"github.com/gomlx/go-xla/pjrt"
+
+	"lorikeet/inference/device/kernels"
 )
 
 // hasCgo tells whether this build can load plugins.
@@ -32,15 +34,21 @@ func openPlugin(p Plugin, extra string, opt Options) (*Device, error) {
 	}
 	defer clean()
 
-	if p.Kind == "cpu" && opt.CompileCache != "" {
-		if err := interpose(path, opt); err != nil {
-			opt.Log.Warn("every graph is compiled anew", "error", err)
-		}
+	level, refused := kernels.None, error(nil)
+	if p.Kind == "cpu" && (opt.CompileCache != "" || opt.kernels() != kernels.None) {
+		level, refused = interpose(path, opt, opt.kernels())
 	}
 	config := path + "," + p.options() + "," + extra
 	b, err := guard(func() (compute.Backend, error) { return xla.New(config) })
 	if err != nil {
 		return nil, fmt.Errorf("plugin %s: %w", p.Path, err)
+	}
+	switch {
+	case refused == nil:
+	case opt.CompileCache != "":
+		opt.Log.Warn("every graph is compiled anew", "error", refused)
+	default:
+		opt.Log.Debug("without kernels", "reason", refused)
 	}
 	info := Info{
 		Backend:  "xla:" + p.Path,
@@ -48,6 +56,9 @@ func openPlugin(p Plugin, extra string, opt Options) (*Device, error) {
 		Version:  module("go-xla"),
 		Plugin:   p.Path,
 		SIMD:     true,
+	}
+	if level != kernels.None {
+		info.Kernels = level.String()
 	}
 	if p.From != fromName && (p.Kind == "cpu" || p.Kind == "cuda") {
 		info.Backend = "xla:" + p.Kind

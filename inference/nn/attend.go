@@ -26,7 +26,7 @@ func Attend(p *Pass, q, k, v, bias *Node, heads int, drop float64) *Node {
 	q, k, v = Heads(q, heads), Heads(k, heads), Heads(v, heads)
 	// Queries and keys are turned round by hand: left to the product, the Go backend adds up
 	// each score by itself, and a batch of MiniLM at 8x128 takes half as long again.
-	scores := Einsum("bhqd,bhdk->bhqk", TransposeAllDims(q, 0, 2, 1, 3), TransposeAllDims(k, 0, 2, 3, 1))
+	scores := Einsum("bhqd,bhdk->bhqk", TransposeAllAxes(q, 0, 2, 1, 3), TransposeAllAxes(k, 0, 2, 3, 1))
 	scores = MulScalar(scores, 1/math.Sqrt(float64(q.Shape().Dim(-1))))
 	weights := p.Dropout(Softmax(Add(scores, bias), -1), drop)
 	y := Einsum("bhqk,bkhd->bqhd", weights, v)

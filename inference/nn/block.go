@@ -38,12 +38,18 @@ func (b Block) project(x *Node, held, tensor string, out int) *Node {
 	if held != tensor {
 		w.Tensor = tensor
 	}
-	if !b.pass.Int8 {
+	switch b.pass.Matrices {
+	case dtypes.BFloat16:
+		// The values are bfloat16, their products exact in float32: what multiplies may know.
+		x = ConvertDType(ConvertDType(x, dtypes.BFloat16), dtypes.Float32)
+		return matmul(x, ConvertDType(b.pass.param(w.BFloat16()), dtypes.Float32))
+	case dtypes.Int8:
+		codes, scales := w.Int8()
+		y := matmul(x, ConvertDType(b.pass.param(codes), dtypes.Float32))
+		return Mul(y, vector(b.pass.param(scales), y))
+	default:
 		return matmul(x, b.pass.param(w))
 	}
-	codes, scales := w.Int8()
-	y := matmul(x, ConvertDType(b.pass.param(codes), dtypes.Float32))
-	return Mul(y, vector(b.pass.param(scales), y))
 }
 
 // linear multiplies x with <path>.weight.

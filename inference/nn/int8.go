@@ -7,6 +7,12 @@ import (
 	"github.com/gomlx/compute/shapes"
 )
 
+// BFloat16 is the matrix in bfloat16: float32 rounded to eight bits of precision.
+func (p Param) BFloat16() Param {
+	p.Shape = shapes.Make(dtypes.BFloat16, p.Shape.Dimensions...)
+	return p
+}
+
 // Int8 splits a matrix [in, out] into codes, int8 [in, out], and scales, float32 [out]:
 // a value is code·scale of its column. That is weight-only quantisation, symmetric and
 // for each output channel, with the absolute maximum as the range; activations stay

@@ -44,7 +44,7 @@ type Param struct {
 	// batch 1.
 	Transposed bool
 	// Tensor is the checkpoint's name of a weight, where that is not Name: see
-	// [Pass.Untied] and [Pass.Int8].
+	// [Pass.Untied] and [Pass.Matrices].
 	Tensor string
 }
 
@@ -79,9 +79,11 @@ type Pass struct {
 	// table, held as [in, out]: from a batch of a few rows on, XLA's CPU multiplies with
 	// it three times as fast. Only for serving: what learns must have one table.
 	Untied bool
-	// Int8 has the matrices held as one byte a value and a scale for each output (see
-	// [Param.Int8]); what is multiplied is float32 still. Only for serving.
-	Int8 bool
+	// Matrices is how those of the layers are held: BFloat16, by which x is multiplied in
+	// bfloat16 too, with sums in float32; Int8, one byte a value and a scale for each
+	// output (see [Param.Int8]), where what is multiplied is float32 still; and float32
+	// otherwise. Only for serving.
+	Matrices dtypes.DType
 	// Random is the seed of the random numbers for dropout, [2] uint32; nil: no
 	// dropout.
 	Random *Node

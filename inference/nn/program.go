@@ -5,6 +5,7 @@ import (
 
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/dtypes/bfloat16"
 	"github.com/gomlx/compute/shapes"
 	. "github.com/gomlx/gomlx/core/graph" //nolint:revive,staticcheck // graph code reads as algebra
 )
@@ -92,12 +93,12 @@ func caught(err *error, doing string) {
 }
 
 // Upload copies values to the first device.
-func Upload[T float32 | int32 | uint32 | int8](backend compute.Backend, values []T, dims ...int) (compute.Buffer, error) {
+func Upload[T float32 | int32 | uint32 | int8 | bfloat16.BFloat16](backend compute.Backend, values []T, dims ...int) (compute.Buffer, error) {
 	return UploadTo(backend, 0, values, dims...)
 }
 
 // UploadTo copies values to a device.
-func UploadTo[T float32 | int32 | uint32 | int8](backend compute.Backend, device compute.DeviceNum, values []T, dims ...int) (compute.Buffer, error) {
+func UploadTo[T float32 | int32 | uint32 | int8 | bfloat16.BFloat16](backend compute.Backend, device compute.DeviceNum, values []T, dims ...int) (compute.Buffer, error) {
 	shape := shapes.Make(dtypes.FromGenericsType[T](), dims...)
 	if shape.Size() != len(values) {
 		return nil, fmt.Errorf("upload: %d values for shape %s", len(values), shape)

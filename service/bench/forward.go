@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 
 	"lorikeet/inference/text"
 )
@@ -36,9 +37,9 @@ func sample(t *text.Tokenizer, seed uint64, s size) (texts []string, ids [][]int
 // scorers are the sides that score with one model. close ends them.
 type scorers struct {
 	*bench
-	ours, extra *process
-	peer        *process
-	first       [][]float32 // logits of ours, which the peers' have to equal
+	ours, half, extra *process // float32, bfloat16, and another backend
+	torch, onnx       *process
+	first             [][]float32 // logits of ours, which the peers' have to equal
 }
 
 func (b *bench) scorers(ctx context.Context, model string, adapters int) (*scorers, *text.Tokenizer, error) {
@@ -56,7 +57,15 @@ func (b *bench) scorers(ctx context.Context, model string, adapters int) (*score
 	if s.ours, err = b.ours("engine", with); err != nil {
 		return nil, nil, err
 	}
-	if s.peer, err = b.peer("forward", with); err == nil && b.extra != "" && small {
+	if s.torch, err = b.peer("forward", with); err == nil {
+		s.onnx, err = b.peer("forward", with)
+	}
+	if err == nil {
+		as := with
+		as.Adapters, as.BF16 = nil, true
+		s.half, err = b.ours("engine", as)
+	}
+	if err == nil && b.extra != "" && small {
 		with.Backend = b.extra
 		s.extra, err = b.ours("engine", with)
 	}
@@ -69,8 +78,10 @@ func (b *bench) scorers(ctx context.Context, model string, adapters int) (*score
 
 func (s *scorers) close() {
 	s.ours.close()
+	s.half.close()
 	s.extra.close()
-	s.peer.close()
+	s.torch.close()
+	s.onnx.close()
 }
 
 // extraTokens bounds the batches of a second backend of ours, and only the smaller model
@@ -103,7 +114,11 @@ type scoring struct {
 func (s *scorers) python(name, variant string, ids [][]int32, adapters []string) player {
 	return timedBy(name, func(repeat int) (float64, error) {
 		var r reply
-		if err := s.peer.ask(scoring{variant, ids, adapters, repeat}, &r); err != nil {
+		peer := s.torch
+		if strings.HasPrefix(variant, "onnx") {
+			peer = s.onnx
+		}
+		if err := peer.ask(scoring{variant, ids, adapters, repeat}, &r); err != nil {
 			return 0, err
 		}
 		switch variant {
@@ -159,11 +174,11 @@ func forwardOf(ctx context.Context, b *bench, m reader, sizes []size) error {
 		if err != nil {
 			return err
 		}
-		bare := []player{s.lorikeet(oursName, s.ours, texts, nil)}
+		bare := []player{s.lorikeet(oursName, s.ours, texts, nil), s.lorikeet(halfName, s.half, texts, nil)}
 		if s.extra != nil && n.batch*n.length <= extraTokens {
 			bare = append(bare, s.lorikeet(goName, s.extra, texts, nil))
 		}
-		if s.peer != nil {
+		if s.torch != nil {
 			for _, v := range [][2]string{{torchF32, "float32"}, {torchBF16, "bfloat16"}, {compiled, "compile"}, {onnxF32, "onnx"}, {onnxInt8, "onnx int8"}} {
 				bare = append(bare, s.python(v[0], v[1], ids, nil))
 			}
@@ -183,7 +198,7 @@ func forwardOf(ctx context.Context, b *bench, m reader, sizes []size) error {
 				names[i] = fmt.Sprintf("a%d", i%kind.count)
 			}
 			players := []player{s.lorikeet(oursName, s.ours, texts, names), s.lorikeet(baseName, s.ours, texts, nil)}
-			if s.peer != nil {
+			if s.torch != nil {
 				players = append(players, s.python(peftName, "peft", ids, names))
 			}
 			if err := b.play(testCase{Group: "forward", Name: fmt.Sprintf("%s %s, %s", m.title, n, kind.name), Unit: "ms"}, players); err != nil {

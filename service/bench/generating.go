@@ -74,6 +74,11 @@ func generationOf(b *bench, dir, title string, ct2 bool, batches []int, source, 
 		return err
 	}
 	defer ours.close()
+	halves, err := b.ours("engine", settings{Model: dir, Slots: 16, BF16: true})
+	if err != nil {
+		return err
+	}
+	defer halves.close()
 	with := settings{Model: dir, Export: filepath.Join(b.cache, "exports", filepath.Base(dir)+"-ct2")}
 	torch, err := b.peer("generate", with)
 	if err != nil {
@@ -88,24 +93,26 @@ func generationOf(b *bench, dir, title string, ct2 bool, batches []int, source, 
 		defer other.close()
 	}
 	for _, batch := range batches {
-		first := func(repeat int) (float64, error) {
-			var r reply
-			err := ours.ask(order{Op: "generate", Prompt: prompt, Batch: batch, New: length, Repeat: repeat}, &r)
-			return float64(r.Tokens) / r.Seconds, err
+		mine := func(name string, p *process) player {
+			write := func() (float64, error) {
+				var r reply
+				err := p.ask(order{Op: "generate", Prompt: prompt, Batch: batch, New: length, Repeat: 1}, &r)
+				return float64(r.Tokens) / r.Seconds, err
+			}
+			return player{name: name, round: write,
+				settle: func() error { // several rounds: what is compiled in the background follows from how texts meet
+					for range 3 {
+						if err := p.ask(order{Op: "settle"}, &reply{}); err != nil {
+							return err
+						}
+						if _, err := write(); err != nil {
+							return err
+						}
+					}
+					return nil
+				}}
 		}
-		mine := player{name: oursName, round: func() (float64, error) { return first(1) },
-			settle: func() error { // several rounds: what is compiled in the background follows from how texts meet
-				for range 3 {
-					if err := ours.ask(order{Op: "settle"}, &reply{}); err != nil {
-						return err
-					}
-					if _, err := first(1); err != nil {
-						return err
-					}
-				}
-				return nil
-			}}
-		players := []player{mine}
+		players := []player{mine(oursName, ours), mine(halfName, halves)}
 		peer := func(name string, p *process, variant string) {
 			players = append(players, player{name: name, round: func() (float64, error) {
 				var r reply

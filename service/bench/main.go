@@ -43,6 +43,7 @@ type options struct {
 	cache    string
 	python   string
 	backend  string
+	kernels  string
 	extra    string // a second backend of ours that runs the smaller forward cases too
 	threads  int
 	rounds   int
@@ -83,6 +84,7 @@ func command() *cobra.Command {
 	f.StringVar(&o.cache, "cache", cacheFolder(), "folder for the peers, the models and our own binary")
 	f.StringVar(&o.python, "python", "", "a Python that has the peers (default the one that \"bench peers\" made)")
 	f.StringVar(&o.backend, "backend", "auto", "our compute backend")
+	f.StringVar(&o.kernels, "kernels", "auto", "the service's --kernels")
 	f.StringVar(&o.extra, "also", "", `a second backend of ours, for example "go", for MiniLM up to 8x128`)
 	f.IntVar(&o.threads, "threads", runtime.NumCPU(), "cores that each side may use")
 	f.IntVar(&o.rounds, "rounds", 5, "measurements of each side")

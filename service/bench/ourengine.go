@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gomlx/compute/dtypes"
+
 	"lorikeet/adapters"
 	"lorikeet/adapters/store"
 	"lorikeet/inference"
@@ -30,7 +32,7 @@ type engine struct {
 }
 
 func openEngine(ctx context.Context, s settings) (*engine, error) {
-	d, err := device.Open(ctx, s.Backend, device.FromEnv(os.Getenv))
+	d, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,13 +48,16 @@ func openEngine(ctx context.Context, s settings) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.BF16 {
+		base.Matrices = dtypes.BFloat16
+	}
 	slots := s.Slots
 	if slots == 0 {
 		slots = 64 // the service's own
 	}
 	e := &engine{device: d, base: base, registry: registry}
 	e.Engine = inference.New(inference.Options{Backend: d.Backend, Registry: registry, Log: slog.New(slog.DiscardHandler), Slots: slots, MaxRank: 64,
-		MaxBatchTokens: 4096, MaxWaiting: 4096, HostBytes: 1 << 30, Variants: 1})
+		MaxBatchTokens: 4096, MaxWaiting: 4096, HostBytes: 1 << 30, Variants: 1, Packs: d.Info().Kernels != ""})
 	ctx, cancel := context.WithCancel(ctx)
 	if err := e.Load(ctx, base); err != nil {
 		cancel()

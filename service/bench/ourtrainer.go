@@ -28,7 +28,7 @@ type trainer struct {
 }
 
 func openTrainer(ctx context.Context, s settings) (*trainer, error) {
-	d, err := device.Open(ctx, s.Backend, device.FromEnv(os.Getenv))
+	d, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -106,16 +106,24 @@ func repeats(seconds float64) int {
 }
 
 // timedBy is a player whose side is told a request with its number of repetitions, and
-// answers with the seconds of one. The first call, of one repetition, decides how many.
+// answers with the seconds of one. A call of one repetition decides how many, and the first of
+// each turn does not count.
 func timedBy(name string, ask func(repeat int) (seconds float64, err error)) player {
 	repeat := 0
 	return player{name: name, round: func() (float64, error) {
-		s, err := ask(max(repeat, 1))
-		if repeat == 0 && err == nil {
-			repeat = 1 // the first is slow: it compiles
-		} else if repeat == 1 {
+		// The first call compiles; that of each turn brings back what the machine has put aside.
+		s, err := ask(1)
+		if err != nil || repeat == 0 {
+			repeat = 1
+			return s * 1000, err
+		}
+		if repeat == 1 {
+			if s, err = ask(1); err != nil {
+				return 0, err
+			}
 			repeat = repeats(s)
 		}
+		s, err = ask(repeat)
 		return s * 1000, err
 	}}
 }

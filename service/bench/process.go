@@ -14,7 +14,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"lorikeet/inference/device"
 )
 
 // process is a side: a program that does what it reads, a JSON object a line, and
@@ -24,6 +27,9 @@ type process struct {
 	cmd  *exec.Cmd
 	in   io.WriteCloser
 	out  *bufio.Reader
+	// Stopped between its turns: ONNX Runtime's threads wait for the next call by spinning, for
+	// ever, on a core that is another side's by then.
+	stopped bool
 }
 
 // settings are what every side is started with; a side reads those that concern it.
@@ -31,6 +37,7 @@ type settings struct {
 	Model    string    `json:"model"`
 	Threads  int       `json:"threads"`
 	Backend  string    `json:"backend,omitempty"`
+	Kernels  string    `json:"kernels,omitempty"`
 	Scratch  string    `json:"scratch,omitempty"`
 	Adapters []string  `json:"adapters,omitempty"` // PEFT folders, registered as a0, a1, …
 	Slots    int       `json:"slots,omitempty"`
@@ -69,7 +76,7 @@ func (b *bench) open(name string, cmd *exec.Cmd) (*process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{name, cmd, in, bufio.NewReaderSize(out, 1<<20)}
+	p := &process{name: name, cmd: cmd, in: in, out: bufio.NewReaderSize(out, 1<<20)}
 	var hello struct{ Versions string }
 	if err := p.read(&hello); err != nil {
 		p.close()
@@ -79,9 +86,16 @@ func (b *bench) open(name string, cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
+// open is the backend of one of our sides.
+func (s settings) open(ctx context.Context) (*device.Device, error) {
+	o := device.FromEnv(os.Getenv)
+	o.Kernels = s.Kernels
+	return device.Open(ctx, s.Backend, o)
+}
+
 // ours starts this program again as one of our sides.
 func (b *bench) ours(kind string, s settings) (*process, error) {
-	s.Threads = b.threads
+	s.Threads, s.Kernels = b.threads, b.kernels
 	if s.Backend == "" {
 		s.Backend = b.backend
 	}
@@ -97,7 +111,13 @@ func (b *bench) ours(kind string, s settings) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if kind == "train" { // as a worker's attempts have it
+		cmd.Env = device.Environ(cmd.Env)
+	}
 	name := oursName
+	if s.BF16 {
+		name = halfName
+	}
 	if s.Backend == "go" {
 		name = goName
 	}
@@ -129,7 +149,20 @@ func (b *bench) peer(kind string, s settings) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.open("peer "+kind, cmd)
+	p, err := b.open("peer "+kind, cmd)
+	if err == nil {
+		p.stopped = true
+		err = p.signal(syscall.SIGSTOP)
+	}
+	return p, err
+}
+
+// signal stops a process that is stopped between its turns, or has it go on.
+func (p *process) signal(s syscall.Signal) error {
+	if !p.stopped {
+		return nil
+	}
+	return p.cmd.Process.Signal(s)
 }
 
 // peerFile unpacks a file of the peers.
@@ -148,10 +181,13 @@ func (p *process) ask(request, answer any) error {
 	if err != nil {
 		return err
 	}
+	if err := p.signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
 	if _, err := p.in.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("%s: %w%s", p.name, err, p.said())
 	}
-	return p.read(answer)
+	return errors.Join(p.read(answer), p.signal(syscall.SIGSTOP))
 }
 
 func (p *process) read(answer any) error {
@@ -174,6 +210,7 @@ func (p *process) close() {
 	if p == nil {
 		return
 	}
+	_ = p.signal(syscall.SIGCONT) // one that has ended cannot
 	_ = p.in.Close()
 	ended := make(chan struct{})
 	go func() {

@@ -30,7 +30,11 @@ type server struct {
 // serving measures the service as its users have it: a process of its own, asked over
 // HTTP, beside a server of FastAPI and transformers with the same model.
 func serving(ctx context.Context, b *bench) error {
-	if !b.wants("http", "start to ready, cold", "start to ready, warm", "memory", "1 client, requests", "16 clients, requests", "16 clients, median", "16 clients, 99th percentile") {
+	names := []string{"start to ready, cold", "start to ready, warm", "memory"}
+	for _, l := range loads {
+		names = append(names, l.name+", requests", l.name+", median", l.name+", 99th percentile")
+	}
+	if !b.wants("http", names...) {
 		return nil
 	}
 	dir, t, err := b.tokenized(ctx, pick(b.options, "quick-bert", "minilm"))
@@ -41,12 +45,22 @@ func serving(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
+	var mixed []string
+	for length := 8; length <= pick(b.options, 32, 128); length += 8 {
+		some, _, err := sample(t, uint64(length), size{8, length})
+		if err != nil {
+			return err
+		}
+		mixed = append(mixed, some...)
+	}
+	randomOf(6).Shuffle(len(mixed), func(i, j int) { mixed[i], mixed[j] = mixed[j], mixed[i] })
 	binary, err := b.built(ctx, "lorikeet/service")
 	if err != nil {
 		return err
 	}
 	var starts []func(context.Context) (*server, error)
-	starts = append(starts, func(ctx context.Context) (*server, error) { return b.lorikeet(ctx, binary, dir) })
+	starts = append(starts, func(ctx context.Context) (*server, error) { return b.lorikeet(ctx, binary, dir, oursName) },
+		func(ctx context.Context) (*server, error) { return b.lorikeet(ctx, binary, dir, halfName) })
 	if !b.noPeers {
 		starts = append(starts, func(ctx context.Context) (*server, error) { return b.fastAPI(ctx, dir) })
 	}
@@ -59,8 +73,12 @@ func serving(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	for _, clients := range []int{1, 16} {
-		if err := b.load(servers, clients, texts); err != nil {
+	for _, l := range loads {
+		asked := texts
+		if l.mixed {
+			asked = mixed
+		}
+		if err := b.load(servers, l.name, l.clients, asked); err != nil {
 			return err
 		}
 	}
@@ -103,12 +121,15 @@ func (b *bench) startUps(ctx context.Context, starts []func(context.Context) (*s
 	return servers, nil
 }
 
+// loads are what clients ask: texts of 32 tokens, or of 8 to 128.
+var loads = []struct {
+	name    string
+	clients int
+	mixed   bool
+}{{"1 client", 1, false}, {"16 clients", 16, false}, {"16 clients, 8 to 128 tokens", 16, true}}
+
 // load has clients ask the servers in turn.
-func (b *bench) load(servers []*server, clients int, texts []string) error {
-	who := fmt.Sprintf("%d clients", clients)
-	if clients == 1 {
-		who = "1 client"
-	}
+func (b *bench) load(servers []*server, who string, clients int, texts []string) error {
 	rate := testCase{Group: "http", Name: who + ", requests", Unit: "requests/s", More: true}
 	middle := testCase{Group: "http", Name: who + ", median", Unit: "ms", Sides: make([]side, len(servers))}
 	slow := testCase{Group: "http", Name: who + ", 99th percentile", Unit: "ms", Sides: make([]side, len(servers))}
@@ -125,8 +146,12 @@ func (b *bench) load(servers []*server, clients int, texts []string) error {
 			return r.PerSec, err
 		}})
 	}
-	// Ours compiles tighter graphs beside its first requests: one more turn for that.
-	players[0].settle = func() error { _, err := players[0].round(); return err }
+	// Ours compile tighter graphs beside their first requests: one more turn for that.
+	for i := range players {
+		if players[i].name != fastAPI {
+			players[i].settle = func() error { _, err := players[i].round(); return err }
+		}
+	}
 	if err := b.play(rate, players); err != nil {
 		return err
 	}
@@ -180,11 +205,15 @@ func post(client *http.Client, url string, body []byte) error {
 
 // lorikeet starts the service: the API alone, a bare base, everything else as it is
 // unless told otherwise. Its data folder is kept from one start to the next.
-func (b *bench) lorikeet(ctx context.Context, binary, model string) (*server, error) {
-	data := filepath.Join(b.scratch, "data")
-	return b.start(ctx, oursName, func(text string) any { return object{"model": "bench", "inputs": []string{text}} },
+func (b *bench) lorikeet(ctx context.Context, binary, model, name string) (*server, error) {
+	data := filepath.Join(b.scratch, "data-"+name)
+	return b.start(ctx, name, func(text string) any { return object{"model": "bench", "inputs": []string{text}} },
 		binary, func(port int) []string {
-			return []string{"serve", "--base", "bench=" + model, "--backend", b.backend, "--data", data, "--addr", fmt.Sprintf("127.0.0.1:%d", port)}
+			args := []string{"serve", "--base", "bench=" + model, "--backend", b.backend, "--kernels", b.kernels, "--data", data, "--addr", fmt.Sprintf("127.0.0.1:%d", port)}
+			if name == halfName {
+				args = append(args, "--bf16", "bench")
+			}
+			return args
 		})
 }
 
