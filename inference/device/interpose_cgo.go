@@ -48,7 +48,7 @@ var interposed struct {
 const cacheBytes = 512 << 20
 
 // interpose makes go-xla's next use of the plugin at path go through the cache, and use the
-// kernels, and tells which kernels those are.
+// kernels, and tells which kernels those are; or has it go on without what was asked for before.
 func interpose(path string, opt Options, level kernels.Level) (kernels.Level, error) {
 	var cache *compiled.Cache
 	var problem error
@@ -59,6 +59,9 @@ func interpose(path string, opt Options, level kernels.Level) (kernels.Level, er
 	}
 	interposed.Lock()
 	defer interposed.Unlock()
+	if cache == nil && level == kernels.None && interposed.path != path {
+		return level, nil
+	}
 	if interposed.path != "" && interposed.path != path {
 		return kernels.None, errors.New("another plugin of this process has the compile cache and the kernels")
 	}
@@ -133,7 +136,7 @@ func lorikeetCompile(args *C.lorikeet_compile_args) unsafe.Pointer {
 		original, size := p.code, p.code_size
 		p.code, p.code_size = code, C.size_t(len(program))
 		defer func() { p.code, p.code_size = original, size }()
-		log.Debug("kernels", "products", calls.Products, "followed", calls.Followed, "narrow", calls.Narrow, "attention", calls.Attention, "norms", calls.Norms, "gathers", calls.Gathers, "blank", calls.Blank)
+		log.Debug("kernels", "products", calls.Products, "followed", calls.Followed, "adapted", calls.Adapted, "narrow", calls.Narrow, "attention", calls.Attention, "norms", calls.Norms, "gathers", calls.Gathers, "blank", calls.Blank)
 	}
 	if cache == nil {
 		return C.lorikeet_compile(args)

@@ -35,7 +35,7 @@ func openPlugin(p Plugin, extra string, opt Options) (*Device, error) {
 	defer clean()
 
 	level, refused := kernels.None, error(nil)
-	if p.Kind == "cpu" && (opt.CompileCache != "" || opt.kernels() != kernels.None) {
+	if p.Kind == "cpu" {
 		level, refused = interpose(path, opt, opt.kernels())
 	}
 	config := path + "," + p.options() + "," + extra

@@ -169,11 +169,11 @@ static const uint8_t *marks(const call_frame *f, int64_t i) {
 
 static void *dot(call_frame *f) {
   if (asked(f) || f->stage != execute) return NULL;
-  const int64_t *d = sizes(f, 20);
+  const int64_t *d = sizes(f, 22);
   if (d == NULL || f->arguments.size < 2) return failed(f, "lorikeet_dot: of another version");
   const buffer *a = f->arguments.values[0], *b = f->arguments.values[1];
   buffer *c = f->results.values[0];
-  lorikeet_product p = {.m = d[0], .n = d[1], .k = d[2], .a = a->data, .b = b->data, .a_m = d[3], .a_k = d[4], .b_k = d[5], .b_n = d[6], .c = c->data, .activation = (int)d[18]};
+  lorikeet_product p = {.m = d[0], .n = d[1], .k = d[2], .a = a->data, .b = b->data, .a_m = d[3], .a_k = d[4], .b_k = d[5], .b_n = d[6], .c = c->data, .activation = (int)d[18], .rank = d[20], .each = d[21]};
   for (int i = 0; i < 3; i++) p.batch[i] = d[7 + i], p.a_batch[i] = d[10 + i], p.b_batch[i] = d[13 + i];
   p.a_type = a->type == bf16 ? LORIKEET_BF16 : d[17] != 0 ? LORIKEET_ROUNDED : LORIKEET_F32;
   p.c_type = c->type == bf16 ? LORIKEET_BF16 : LORIKEET_F32;
@@ -181,9 +181,9 @@ static void *dot(call_frame *f) {
   if ((a->type != f32 && a->type != bf16) || (b->type != f32 && b->type != bf16 && b->type != s8) ||
       (c->type != f32 && (c->type != bf16 || !lorikeet_narrows(&p, (int)d[16]))))
     return failed(f, "lorikeet_dot: no such types");
-  const float **after[] = {&p.scale, &p.bias, &p.more[0], &p.more[1]};
+  const float **after[] = {&p.scale, &p.bias, &p.more[0], &p.more[1], &p.low, &p.up};
   int64_t next = 2;
-  for (int64_t i = 0; i < 4; i++)
+  for (int64_t i = 0; i < 6; i++)
     if ((d[19] >> i & 1) != 0 && (*after[i] = floats(f, next++)) == NULL) return failed(f, "lorikeet_dot: what follows is missing");
   if (next < f->arguments.size && (p.live = marks(f, next)) == NULL) return failed(f, "lorikeet_dot: no such arguments");
   lorikeet_pool helpers = pool(f);

@@ -1,5 +1,10 @@
 package kernels
 
+import (
+	"slices"
+	"strings"
+)
+
 // What follows a product, by the numbers of matmul.h.
 const (
 	identity = iota
@@ -8,10 +13,11 @@ const (
 	silu
 )
 
-// chain is what is done to each element of a product: activation(y·scale + bias + more).
+// chain is what is done to each element of a product: activation(y·scale + bias + more + low·up).
 type chain struct {
 	scale, bias tensor
 	more        []tensor
+	lowRank     lowRank
 	activation  int
 	last        int    // the statement that does the last of it
 	typ         string // of what that defines
@@ -20,7 +26,7 @@ type chain struct {
 // follow finds what is done to a product whose last axis has n elements, as long as
 // nothing else uses what comes between, and no other product has taken it: of two that
 // are added, the first one adds the other.
-func (f *function) follow(at int, typ string, n int) chain {
+func (f *function) follow(at int, typ string, n int, seen map[string]tensor) chain {
 	c := chain{last: at, typ: typ}
 	for value := f.list[at].result; ; {
 		whole, ok := parse(value, typ)
@@ -59,6 +65,8 @@ func (f *function) follow(at int, typ string, n int) chain {
 			}
 			if v, is := f.vector(other.name, n); is && c.bias.name == "" {
 				c.bias = v
+			} else if l, dot, is := f.findLowRank(other, n, seen); is && c.lowRank.rank == 0 {
+				c.lowRank, f.taken[dot] = l, true
 			} else if f.definition(other.name).op != "stablehlo.broadcast_in_dim" && other.typ == typ && len(c.more) < 2 {
 				c.more = append(c.more, other)
 			} else {
@@ -128,8 +136,46 @@ func (f *function) activated(x string) (end, kind int) {
 	return 0, identity
 }
 
+// lowRank is what adapters add to a product: low [rows, rank] times the up [rank, n] of each
+// example, of so many rows.
+type lowRank struct {
+	low, up    tensor
+	rank, each int
+}
+
+// findLowRank finds it in a product of few steps that is used for nothing else, and the statement that it is.
+func (f *function) findLowRank(value tensor, n int, seen map[string]tensor) (l lowRank, dot int, ok bool) {
+	dot, ok = f.defined[value.name]
+	if _, _, once := f.only(value.name); !ok || !once || f.list[dot].op != "stablehlo.dot_general" {
+		return l, 0, false
+	}
+	m := binary.FindStringSubmatch(f.list[dot].rest)
+	if m == nil || strings.Contains(m[3], "algorithm =") || m[6] != value.typ || seen[m[1]].name != "" || seen[m[2]].name != "" {
+		return l, 0, false
+	}
+	low, okLow := parse(m[1], m[4])
+	up, okUp := parse(m[2], m[5])
+	p, okP := newProduct(low, up, m[3])
+	if !okLow || !okUp || !okP || low.element != "f32" || up.element != "f32" {
+		return l, 0, false
+	}
+	rank, each, of := p.k.size, p.m.size, axis{1, low.size(), up.size()}
+	if len(p.batch) == 1 {
+		of = p.batch[0]
+	}
+	if rank > mostRank || rank%8 != 0 || p.n.size != n || p.n.b != 1 || p.k.a != 1 || p.k.b != n || each > 1 && p.m.a != rank ||
+		len(p.batch) > 1 || of.a != each*rank || of.b != rank*n || of.size*of.a != low.size() || of.size*of.b != up.size() {
+		return l, 0, false
+	}
+	return lowRank{low, up, rank, each}, dot, true
+}
+
+// mostRank is the largest rank that costs nothing much beside the product that it is added to.
+const mostRank = 64
+
 // numbers are the last of a product's numbers, and arguments what follows its factors.
 func (c chain) numbers() (numbers []int, arguments []tensor) {
-	arguments, has := given(append([]tensor{c.scale, c.bias}, c.more...)...)
-	return []int{c.activation, has}, arguments
+	more := append(slices.Clone(c.more), make([]tensor, 2-len(c.more))...)
+	arguments, has := given(c.scale, c.bias, more[0], more[1], c.lowRank.low, c.lowRank.up)
+	return []int{c.activation, has, c.lowRank.rank, c.lowRank.each}, arguments
 }

@@ -96,33 +96,51 @@ INLINE NAME(v) NAME(activate)(NAME(v) x, const int activation) {
   }
 }
 
-INLINE void NAME(finished)(const lorikeet_product *p, const float *from, int64_t from_row, int64_t at, int64_t n, int64_t rows, int64_t cols, const int activation) {
+// lower adds low·up to x, the values of a column's vector in so many rows.
+INLINE void NAME(lower)(const lorikeet_product *p, NAME(v) *x, int64_t row, int64_t n, int64_t rows, int64_t some) {
+  for (int64_t r = 0, end; r < rows; r = end) {
+    int64_t i = (row + r) / p->each;
+    end = (i + 1) * p->each - row;
+    if (end > rows) end = rows;
+    for (int64_t q = 0; q < p->rank; q += 8) {
+      NAME(v) up[8];
+      for (int k = 0; k < 8; k++) up[k] = NAME(read)(p->up + (i * p->rank + q + k) * p->n + n, some);
+      for (int64_t m = r; m < end; m++)
+        for (int k = 0; k < 8; k++) x[m] += p->low[(row + m) * p->rank + q + k] * up[k];
+    }
+  }
+}
+
+INLINE void NAME(finished)(const lorikeet_product *p, const float *from, int64_t from_row, int64_t row, int64_t n, int64_t rows, int64_t cols, const int activation) {
+  NAME(v) x[LORIKEET_TALLEST];
   for (int64_t j = 0; j < cols; j += LANES) {
-    int64_t some = cols - j;
+    int64_t some = cols - j, at = row * p->n + n + j;
     NAME(v) scale = p->scale != NULL ? NAME(read)(p->scale + n + j, some) : NAME(all)(1);
     NAME(v) bias = p->bias != NULL ? NAME(read)(p->bias + n + j, some) : NAME(all)(0);
     for (int64_t r = 0; r < rows; r++) {
-      int64_t to = at + r * p->n + j;
-      NAME(v) x = NAME(read)(from + r * from_row + j, some) * scale + bias;
+      x[r] = NAME(read)(from + r * from_row + j, some) * scale + bias;
       for (int i = 0; i < 2; i++)
-        if (p->more[i] != NULL) x += NAME(read)(p->more[i] + to, some);
-      x = NAME(activate)(x, activation);
+        if (p->more[i] != NULL) x[r] += NAME(read)(p->more[i] + at + r * p->n, some);
+    }
+    if (p->low != NULL) NAME(lower)(p, x, row, n + j, rows, some);
+    for (int64_t r = 0; r < rows; r++) {
+      NAME(v) y = NAME(activate)(x[r], activation);
       if (p->c_type == LORIKEET_BF16) {
-        NAME(narrow)((uint16_t *)p->c + to, x, some);
+        NAME(narrow)((uint16_t *)p->c + at + r * p->n, y, some);
       } else {
-        NAME(write)((float *)p->c + to, x, some);
+        NAME(write)((float *)p->c + at + r * p->n, y, some);
       }
     }
   }
 }
 
-// finish is what follows a product, from rows of floats to those of c that begin at `at`, of columns n and up.
-TARGETED void NAME(finish)(const lorikeet_product *p, const float *from, int64_t from_row, int64_t at, int64_t n, int64_t rows, int64_t cols) {
+// finish is what follows a product, from at most LORIKEET_TALLEST rows of floats to those of c, of columns n and up.
+TARGETED void NAME(finish)(const lorikeet_product *p, const float *from, int64_t from_row, int64_t row, int64_t n, int64_t rows, int64_t cols) {
   switch (p->activation) {
-  case LORIKEET_RELU: NAME(finished)(p, from, from_row, at, n, rows, cols, LORIKEET_RELU); return;
-  case LORIKEET_GELU: NAME(finished)(p, from, from_row, at, n, rows, cols, LORIKEET_GELU); return;
-  case LORIKEET_SILU: NAME(finished)(p, from, from_row, at, n, rows, cols, LORIKEET_SILU); return;
-  default: NAME(finished)(p, from, from_row, at, n, rows, cols, LORIKEET_IDENTITY);
+  case LORIKEET_RELU: NAME(finished)(p, from, from_row, row, n, rows, cols, LORIKEET_RELU); return;
+  case LORIKEET_GELU: NAME(finished)(p, from, from_row, row, n, rows, cols, LORIKEET_GELU); return;
+  case LORIKEET_SILU: NAME(finished)(p, from, from_row, row, n, rows, cols, LORIKEET_SILU); return;
+  default: NAME(finished)(p, from, from_row, row, n, rows, cols, LORIKEET_IDENTITY);
   }
 }
 

@@ -105,6 +105,9 @@ int lorikeet_level(void) {
   if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) return LORIKEET_AVX512;
   enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, AVX512_BF16 = 1 << 5 };
   if ((a & AVX512_BF16) == 0) return LORIKEET_AVX512;
+#ifdef LORIKEET_EMULATE_AMX
+  return LORIKEET_AMX;
+#endif
   if ((tiles & AMX_BF16) == 0 || (tiles & AMX_TILE) == 0 || !may_use_tiles()) return LORIKEET_AVX512BF16;
   return LORIKEET_AMX;
 }

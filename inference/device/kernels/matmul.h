@@ -14,8 +14,9 @@ enum { LORIKEET_F32, LORIKEET_BF16, LORIKEET_S8, LORIKEET_ROUNDED };
 // of float32, rounded or not, or bfloat16, b is [k, n] of float32, bfloat16 or int8, both with any
 // strides, counted in elements; c is [m, n] without gaps, one after another, of float32, or of
 // bfloat16 where lorikeet_narrows. No size is 0. What follows a product is done while it is
-// in the cache: c = activation(a·b·scale + bias + more[0] + more[1]), of which any may be
-// missing (NULL).
+// in the cache: c = activation(a·b·scale + bias + more[0] + more[1] + low·up), of which any may be
+// missing (NULL). low·up is what adapters add (Hu et al. 2021): low is [rows of c, rank], and so many
+// rows after another, `each`, have one up [rank, n].
 typedef struct {
   int64_t m, n, k;
   const char *a, *b; // bytes
@@ -25,6 +26,8 @@ typedef struct {
   void *c;
   const float *scale, *bias; // [n]
   const float *more[2];      // as c, but float32
+  const float *low, *up;
+  int64_t rank, each; // the rank is a multiple of 8
   int activation;
   const uint8_t *live; // [batch·m], 0 for rows of c that nobody reads: they are 0 too. NULL: all are read
 } lorikeet_product;

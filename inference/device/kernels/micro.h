@@ -95,7 +95,7 @@ __attribute__((target(TARGET))) static void NAME(tile)(int rows, int wide, int64
   if (wide == 2) {
     NAME(some)(rows, 2, LORIKEET_F32, 0, steps, a, (const char *)b, 2 * LANES, c, c_row, first);
   } else {
-    NAME(some)(rows, 1, LORIKEET_F32, 0, steps, a, (const char *)b, 2 * LANES, c, c_row, first);
+    NAME(some)(rows, 1, LORIKEET_F32, 0, steps, a, (const char *)b, LANES, c, c_row, first);
   }
 }
 

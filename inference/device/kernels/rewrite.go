@@ -40,6 +40,7 @@ func (t tensor) size() int {
 type Calls struct {
 	Products  int // calls for them
 	Followed  int // of these, with what follows the product
+	Adapted   int // and with what adapters add
 	Narrow    int // and with results in bfloat16
 	Attention int
 	Norms     int
@@ -106,7 +107,7 @@ func (f *function) replaced(level Level, calls *Calls) []string {
 				texts[i] = text
 				calls.Gathers++
 			}
-		case s.op == "stablehlo.dot_general":
+		case s.op == "stablehlo.dot_general" && !f.taken[i]:
 			m := binary.FindStringSubmatch(s.rest)
 			if m == nil {
 				continue
@@ -125,6 +126,9 @@ func (f *function) replaced(level Level, calls *Calls) []string {
 				}
 				if d.last != i {
 					calls.Followed++
+				}
+				if d.lowRank.rank > 0 {
+					calls.Adapted++
 				}
 				if d.narrow {
 					calls.Narrow++
@@ -244,7 +248,7 @@ func (f *function) dot(i int, m []string, seen map[string]tensor, level Level) (
 	if !ok || !p.worth(b.element, level, f.infers) {
 		return d, false
 	}
-	d = dotCall{chain: f.follow(i, m[6], p.n.size), a: a, b: b, product: p, level: level}
+	d = dotCall{chain: f.follow(i, m[6], p.n.size, seen), a: a, b: b, product: p, level: level}
 	d.live = p.mask(f, a)
 	d.narrow = level == AVX512BF16 && (a.rounded || a.element == "bf16") && b.element == "bf16" && p.m.size > 3 && p.k.size <= mostNarrow && f.rounded(f.list[d.last].result)
 	return d, true

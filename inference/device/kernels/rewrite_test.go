@@ -32,20 +32,20 @@ func TestRewrite(t *testing.T) {
 	for name, c := range map[string]struct{ body, want string }{
 		"as it lies": {dotOf("%arg0", "%1", plain, ";", "1;0"),
 			`%9 = "stablehlo.custom_call"(%arg0, %1) {call_target_name = "lorikeet_dot", api_version = 4 : i32, has_side_effect = false, ` +
-				`backend_config = {dims = array<i64: 64, 32, 48, 48, 1, 32, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0>}} : ` + plain},
+				`backend_config = {dims = array<i64: 64, 32, 48, 48, 1, 32, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0>}} : ` + plain},
 		"of a transpose": {turn + dotOf("%arg0", "%0", plain, ";", "1;0"),
 			`(%arg0, %arg1) {call_target_name = "lorikeet_dot", api_version = 4 : i32, has_side_effect = false, ` +
-				`backend_config = {dims = array<i64: 64, 32, 48, 48, 1, 1, 48, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0>}} : (tensor<64x48xf32>, tensor<32x48xf32>) -> tensor<64x32xf32>`},
+				`backend_config = {dims = array<i64: 64, 32, 48, 48, 1, 1, 48, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0>}} : (tensor<64x48xf32>, tensor<32x48xf32>) -> tensor<64x32xf32>`},
 		"of int8": {`    %0 = "stablehlo.convert"(%arg1) : (tensor<48x32xi8>) -> tensor<48x32xf32>` + "\n" + dotOf("%arg0", "%0", plain, ";", "1;0"),
 			`(tensor<64x48xf32>, tensor<48x32xi8>) -> tensor<64x32xf32>`},
 		"of bfloat16 in another shape": {`    %0 = "stablehlo.convert"(%5) : (tensor<4x16x48xbf16>) -> tensor<4x16x48xf32>
     %2 = "stablehlo.reshape"(%0) : (tensor<4x16x48xf32>) -> tensor<64x48xf32>
     %3 = "stablehlo.convert"(%arg1) : (tensor<48x32xbf16>) -> tensor<48x32xf32>` + "\n" + dotOf("%2", "%3", plain, ";", "1;0"),
-			`array<i64: 64, 32, 48, 48, 1, 32, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0>}} : (tensor<4x16x48xbf16>, tensor<48x32xbf16>) -> tensor<64x32xf32>`},
+			`array<i64: 64, 32, 48, 48, 1, 32, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0>}} : (tensor<4x16x48xbf16>, tensor<48x32xbf16>) -> tensor<64x32xf32>`},
 		"of attention's scores": {dotOf("%q", "%k", "(tensor<2x64x4x16xf32>, tensor<2x32x4x16xf32>) -> tensor<2x4x64x32xf32>", "0, 2;0, 2", "3;3"),
-			`array<i64: 64, 32, 16, 64, 1, 1, 64, 1, 2, 4, 0, 4096, 16, 0, 2048, 16, 1, 0, 0, 0>`},
+			`array<i64: 64, 32, 16, 64, 1, 1, 64, 1, 2, 4, 0, 4096, 16, 0, 2048, 16, 1, 0, 0, 0, 0, 0>`},
 		"with axes of a's that lie apart": {dotOf("%q", "%k", "(tensor<2x64x4x16xf32>, tensor<64x32xf32>) -> tensor<2x4x16x32xf32>", ";", "1;0"),
-			`array<i64: 64, 32, 64, 1, 64, 32, 1, 1, 1, 2, 0, 0, 4096, 0, 0, 0, 1, 0, 0, 0>`},
+			`array<i64: 64, 32, 64, 1, 64, 32, 1, 1, 1, 2, 0, 0, 4096, 0, 0, 0, 1, 0, 0, 0, 0, 0>`},
 	} {
 		got, n := Rewrite(program(c.body), AVX2)
 		if n.Products != 1 || !strings.Contains(got, c.want) || strings.Contains(got, "dot_general") {
@@ -117,8 +117,36 @@ func TestFollow(t *testing.T) {
 		"not quite silu": {product + line("%3", "logistic", "%r", y, "64x32xf32") + line("%9", "multiply", "%2, %3", two, "64x32xf32"), "%2 = ", "0, 0"},
 	} {
 		got, _ := Rewrite(program(c.body), AVX2)
-		if !strings.Contains(got, c.want+`"stablehlo.custom_call"(`) || !strings.Contains(got, ", 1, 0, "+c.numbers+">}}") {
+		if !strings.Contains(got, c.want+`"stablehlo.custom_call"(`) || !strings.Contains(got, ", 1, 0, "+c.numbers+", 0, 0>}}") {
 			t.Errorf("%s:\n%s\nwant %s with %s", name, got, c.want, c.numbers)
+		}
+	}
+}
+
+// TestFollowAdapters has what adapters add done with a product, where it is of the form of nn's.
+func TestFollowAdapters(t *testing.T) {
+	const y = "tensor<2x32x40xf32>"
+	base := strings.Replace(dotOf("%x", "%w", "(tensor<2x32x48xf32>, tensor<48x40xf32>) -> "+y, ";", "2;0"), "%9", "%2", 1)
+	low := func(types, batch, contracting string) string {
+		return strings.Replace(dotOf("%low", "%up", types, batch, contracting), "%9", "%3", 1)
+	}
+	sum := `    %9 = "stablehlo.add"(%2, %3) : (` + y + ", " + y + ") -> " + y + "\n"
+	added := low("(tensor<2x32x16xf32>, tensor<2x16x40xf32>) -> "+y, "0;0", "2;1")
+	for name, c := range map[string]struct {
+		body string
+		want int
+	}{
+		"of each text":    {base + added + sum, 1},
+		"wanted twice":    {base + added + sum + strings.Replace(sum, "%9", "%10", 1), 0},
+		"of rank 4":       {base + low("(tensor<2x32x4xf32>, tensor<2x4x40xf32>) -> "+y, "0;0", "2;1") + sum, 0},
+		"of a large rank": {base + low("(tensor<2x32x128xf32>, tensor<2x128x40xf32>) -> "+y, "0;0", "2;1") + sum, 0},
+		"turned":          {base + low("(tensor<2x32x16xf32>, tensor<2x40x16xf32>) -> "+y, "0;0", "2;2") + sum, 0},
+		"one for all":     {base + low("(tensor<2x32x16xf32>, tensor<16x40xf32>) -> "+y, ";", "2;0") + sum, 1},
+		"of halves":       {base + low("(tensor<2x32x16xbf16>, tensor<2x16x40xbf16>) -> "+y, "0;0", "2;1") + sum, 0},
+	} {
+		got, n := Rewrite(program(c.body), AVX2)
+		if n.Adapted != c.want || strings.Contains(got, "%w, %low, %up)") != (c.want == 1) {
+			t.Errorf("%s: %+v\n%s", name, n, got)
 		}
 	}
 }

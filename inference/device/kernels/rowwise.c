@@ -18,12 +18,12 @@
 
 void lorikeet_finish(const lorikeet_product *p, int wide, int64_t i, int64_t m, int64_t n, int64_t rows, int64_t cols, const float *from, int64_t from_row) {
   if (from == NULL && !lorikeet_follows(p)) return;
-  int64_t at = (i * p->m + m) * p->n + n;
-  if (from == NULL) from = (const float *)p->c + at, from_row = p->n;
+  int64_t row = i * p->m + m;
+  if (from == NULL) from = (const float *)p->c + row * p->n + n, from_row = p->n;
   if (wide) {
-    avx512_finish(p, from, from_row, at, n, rows, cols);
+    avx512_finish(p, from, from_row, row, n, rows, cols);
   } else {
-    avx2_finish(p, from, from_row, at, n, rows, cols);
+    avx2_finish(p, from, from_row, row, n, rows, cols);
   }
 }
 

@@ -6,8 +6,10 @@
 
 // lorikeet_follows tells whether anything is done to p's product.
 static inline int lorikeet_follows(const lorikeet_product *p) {
-  return p->scale != NULL || p->bias != NULL || p->more[0] != NULL || p->more[1] != NULL || p->activation != LORIKEET_IDENTITY;
+  return p->scale != NULL || p->bias != NULL || p->more[0] != NULL || p->more[1] != NULL || p->low != NULL || p->activation != LORIKEET_IDENTITY;
 }
+
+enum { LORIKEET_TALLEST = 32 }; // rows that are finished at a time
 
 // lorikeet_finish does what follows p's product to c[m..m+rows][n..n+cols] of pair i, which so
 // far is at `from`, with from_row floats from one row to the next: in c itself where that is NULL.

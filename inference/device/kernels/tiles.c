@@ -6,6 +6,9 @@
 
 #include <immintrin.h>
 #include <string.h>
+#ifdef LORIKEET_EMULATE_AMX
+#include "tiles_emulated.h"
+#endif
 
 // Products by AMX, whose instruction multiplies a tile of [16 rows, 32 steps of k] with one of
 // [32, 16], in bfloat16, and adds to 16x16 sums in float32. float32 factors are written as sums

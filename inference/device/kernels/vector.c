@@ -237,11 +237,12 @@ static void vector_block(void *arg, int64_t item) {
         down(&s, n, nr, m1 - m0 <= t->tall + 4 ? NULL : panel, 1);
         continue;
       }
-      if (cols < nr || deep < s.steps * by) memset(panel, 0, (size_t)(s.steps * nr) * sizeof(float));
+      int64_t wide = cols > t->lanes ? nr : t->lanes;
+      if (cols < wide || deep < s.steps * by) memset(panel, 0, (size_t)(s.steps * wide) * sizeof(float));
       if (t->pairs) {
-        lorikeet_zip_halves((uint16_t *)panel, nr, of_b(&s, n), p->b_type, p->b_k, p->b_n, deep, cols);
+        lorikeet_zip_halves((uint16_t *)panel, wide, of_b(&s, n), p->b_type, p->b_k, p->b_n, deep, cols);
       } else {
-        lorikeet_copy(panel, nr, of_b(&s, n), p->b_type, p->b_k, p->b_n, s.steps, cols);
+        lorikeet_copy(panel, wide, of_b(&s, n), p->b_type, p->b_k, p->b_n, s.steps, cols);
       }
       down(&s, n, cols, panel, 0);
     }
