@@ -11,6 +11,7 @@
 FROM golang:1.26-bookworm AS build
 WORKDIR /src
 COPY go.mod go.sum ./
+COPY inference/device/goops/go.mod inference/device/goops/
 RUN go mod download
 COPY . .
 # cgo loads the XLA plugin; SIMD is for the Go backend, which stays the fallback.

@@ -15,6 +15,7 @@ require (
 	github.com/gin-gonic/gin v1.12.0
 	github.com/gofrs/flock v0.13.1
 	github.com/gomlx/compute v0.1.3
+	github.com/gomlx/compute/lorikeet v0.0.0
 	github.com/gomlx/go-xla v0.4.1
 	github.com/gomlx/gomlx v0.28.2
 	github.com/johannesboyne/gofakes3 v1.2.0
@@ -148,3 +149,5 @@ require (
 	gopkg.in/ini.v1 v1.67.3 // indirect
 	gopkg.in/tomb.v1 v1.0.0-20141024135613-dd632973f1e7 // indirect
 )
+
+replace github.com/gomlx/compute/lorikeet => ./inference/device/goops

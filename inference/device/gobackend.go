@@ -6,6 +6,7 @@ import (
 
 	"github.com/gomlx/compute"
 	_ "github.com/gomlx/compute/gobackend" // registers "go"
+	_ "github.com/gomlx/compute/lorikeet"  // with some operations of ours
 )
 
 // goConfig keeps the Go backend from deadlocking; the package comment says how.
