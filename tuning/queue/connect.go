@@ -60,7 +60,7 @@ func Connect(address string) (redis.UniversalClient, error) {
 		o.ContextTimeoutEnabled, o.MaintNotificationsConfig = true, off
 		return redis.NewClusterClient(o), nil
 	}
-	return nil, fmt.Errorf("redis: unknown kind of address %q; there are redis, redis+sentinel and redis+cluster", clip(kind))
+	return nil, errors.New("redis: unknown kind of address; there are redis, redis+sentinel and redis+cluster")
 }
 
 // quieten keeps the client library's own lines, one per failed dial, out of standard
@@ -73,13 +73,19 @@ func (quiet) Printf(ctx context.Context, format string, args ...any) {
 	slog.DebugContext(ctx, fmt.Sprintf(format, args...))
 }
 
-// bare drops the URL from an error of its parser.
+// bare is what an error of the URL's parser says without what it repeats of the URL: a password
+// may be where it belongs to something else, as one with a slash in it is in the port.
 func bare(err error) error {
 	var u *url.Error
+	hint := ""
 	if errors.As(err, &u) {
-		return u.Err
+		err, hint = u.Err, " in its URL; a password's / is written as %2F there, and its @ as %40"
 	}
-	return err
+	reason := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "redis: "), "net/url: ")
+	if i := strings.IndexAny(reason, `:"`); i >= 0 {
+		reason = reason[:i]
+	}
+	return errors.New(strings.TrimSpace(reason) + hint)
 }
 
 // checkPolicy warns of a Redis that may drop keys: nothing would be lost but time.

@@ -211,7 +211,7 @@ func TestConnect(t *testing.T) {
 		{"redis+cluster://host:6379?addr=other:6379", &redis.ClusterClient{}, ""},
 		{"localhost:6379", nil, "a URL such as"},
 		{"redis+sentinel://host:26379/0", nil, "master_name"},
-		{"redis+ring://host:26379/0", nil, "ring"},
+		{"redis+ring://host:26379/0", nil, "unknown kind"},
 		{"redis://user:secret@host:port/0", nil, "redis:"},
 		{"http://user:secret@host", nil, "redis:"},
 	} {
