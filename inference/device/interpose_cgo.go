@@ -49,7 +49,8 @@ const cacheBytes = 512 << 20
 
 // interpose makes go-xla's next use of the plugin at path go through the cache, and use the
 // kernels, and tells which kernels those are; or has it go on without what was asked for before.
-func interpose(path string, opt Options, level kernels.Level) (kernels.Level, error) {
+func interpose(path string, opt Options) (kernels.Level, error) {
+	level := opt.kernels()
 	var cache *compiled.Cache
 	var problem error
 	if opt.CompileCache != "" {

@@ -8,6 +8,6 @@ import (
 	"lorikeet/inference/device/kernels"
 )
 
-func interpose(string, Options, kernels.Level) (kernels.Level, error) {
+func interpose(string, Options) (kernels.Level, error) {
 	return kernels.None, errors.New("there is no compile cache on this system")
 }

@@ -36,7 +36,7 @@ func openPlugin(p Plugin, extra string, opt Options) (*Device, error) {
 
 	level, refused := kernels.None, error(nil)
 	if p.Kind == "cpu" {
-		level, refused = interpose(path, opt, opt.kernels())
+		level, refused = interpose(path, opt)
 	}
 	config := path + "," + p.options() + "," + extra
 	b, err := guard(func() (compute.Backend, error) { return xla.New(config) })

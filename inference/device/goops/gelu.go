@@ -33,12 +33,12 @@ func runGelu(b *gobackend.Backend, node *gobackend.Node, inputs []*gobackend.Buf
 		of = erfGelu
 	}
 	return byRow(b, node, inputs, owned, func(x, bias, y []float32) {
-		for ; len(x) > 0; x, y = x[min(lanes, len(x)):], y[min(lanes, len(y)):] {
-			v := load(x)
+		for i := 0; i < len(x); i += lanes {
+			v := load(x[i:])
 			if bias != nil {
-				v, bias = v.Add(load(bias)), bias[min(lanes, len(bias)):]
+				v = v.Add(load(bias[i:]))
 			}
-			store(of(v), y)
+			store(of(v), y[i:])
 		}
 	})
 }

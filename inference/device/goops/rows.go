@@ -29,16 +29,15 @@ func biases(node *gobackend.Node, inputs []*gobackend.Buffer) func(row int) []fl
 	if len(inputs) == 1 {
 		return func(int) []float32 { return nil }
 	}
-	all, dims, own := inputs[1].Flat.([]float32), node.Shape.Dimensions, inputs[1].RawShape.Dimensions
+	all, dims, own, strides := inputs[1].Flat.([]float32), node.Shape.Dimensions, inputs[1].RawShape.Dimensions, inputs[1].RawShape.Strides()
 	n := dims[len(dims)-1]
 	return func(row int) []float32 {
-		at, stride := 0, n
+		at := 0
 		for axis := len(dims) - 2; axis >= 0; axis-- {
 			if own[axis] > 1 {
-				at += row % dims[axis] * stride
+				at += row % dims[axis] * strides[axis]
 			}
 			row /= dims[axis]
-			stride *= own[axis]
 		}
 		return all[at : at+n]
 	}

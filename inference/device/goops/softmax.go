@@ -65,10 +65,7 @@ func softmaxRow(x, bias, y []float32) {
 		rest += y[i]
 	}
 	by := 1 / (rest + sum(total))
-	for i := 0; i < whole; i += lanes {
-		archsimd.LoadFloat32x8Slice(y[i:]).Mul(all(by)).StoreSlice(y[i:])
-	}
-	for i := whole; i < len(x); i++ {
-		y[i] *= by
+	for i := 0; i < len(y); i += lanes {
+		store(load(y[i:]).Mul(all(by)), y[i:])
 	}
 }

@@ -3,6 +3,8 @@
 package goops
 
 import (
+	"slices"
+
 	"github.com/gomlx/compute/internal/gobackend"
 	"github.com/gomlx/compute/internal/gobackend/ops"
 )
@@ -15,7 +17,11 @@ func runTranspose(b *gobackend.Backend, node *gobackend.Node, inputs []*gobacken
 		return nil, err
 	}
 	if y, ok := out.Flat.([]float32); ok && len(permutation) > 1 && len(y) > 0 {
-		transpose(b, inputs[0].Flat.([]float32), y, node.Shape.Dimensions, permutation)
+		strides, from := inputs[0].RawShape.Strides(), make([]int, len(permutation))
+		for i, p := range permutation {
+			from[i] = strides[p]
+		}
+		transpose(b, inputs[0].Flat.([]float32), y, node.Shape.Dimensions, from, node.Shape.Strides(), slices.Index(permutation, len(permutation)-1))
 		return out, nil
 	}
 	do, err := ops.TransposeDTypeMap.Get(node.Shape.DType)
@@ -26,34 +32,15 @@ func runTranspose(b *gobackend.Backend, node *gobackend.Node, inputs []*gobacken
 	return out, nil
 }
 
-// transpose writes y of the given sizes. It does so in planes of the last axis and of the axis that was last, so that
-// what is read and what is written both stay in the cache.
-func transpose(b *gobackend.Backend, x, y []float32, dims, permutation []int) {
-	rank := len(dims)
-	from, to := make([]int, rank), make([]int, rank) // from one element of an axis of y's to the next, in x and in y
-	sizes := make([]int, rank)                       // x's
-	for i, p := range permutation {
-		sizes[p] = dims[i]
+// transpose writes y of the given sizes; from and to are the strides of its axes in x and in y. It does so in planes of
+// the last axis and of `other`, the one that was last, so that what is read and what is written both stay in the cache.
+func transpose(b *gobackend.Backend, x, y []float32, dims, from, to []int, other int) {
+	last := len(dims) - 1
+	if other == last {
+		other--
 	}
-	for i, p := range permutation {
-		from[i] = 1
-		for _, size := range sizes[p+1:] {
-			from[i] *= size
-		}
-	}
-	stride := 1
-	for i := rank - 1; i >= 0; i-- {
-		to[i] = stride
-		stride *= dims[i]
-	}
-	last, other := rank-1, rank-2
-	for i, p := range permutation {
-		if p == rank-1 && i != last {
-			other = i
-		}
-	}
-	outer, planes := make([]int, 0, rank), 1
-	for i := range rank {
+	outer, planes := make([]int, 0, len(dims)), 1
+	for i := range dims {
 		if i != last && i != other {
 			outer = append(outer, i)
 			planes *= dims[i]

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Attention is the custom call that stands for attention.
-const Attention = "lorikeet_attention"
+// attentionCall is the custom call that stands for attention.
+const attentionCall = "lorikeet_attention"
 
 // attention is softmax(scale·q·kᵀ + bias)·v as nn.Attend writes it, found from its end.
 type attention struct {
@@ -154,5 +154,5 @@ func (a attention) call(name, typ string, level Level) string {
 	turned := fmt.Sprintf("%dx%dx%dx%dxf32", a.batch, a.queries, a.heads, a.out)
 	turnedName := own(name)
 	return fmt.Sprintf("%s = %s\n    %s = \"stablehlo.transpose\"(%s) { permutation = array<i64: 0, 2, 1, 3> } : (tensor<%s>) -> tensor<%s>",
-		turnedName, call(Attention, append([]tensor{a.q, a.k, a.v, a.bias}, live...), l, turned), name, turnedName, turned, typ)
+		turnedName, call(attentionCall, append([]tensor{a.q, a.k, a.v, a.bias}, live...), l, turned), name, turnedName, turned, typ)
 }

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Gather is the custom call that stands for the rows of a table: embeddings of tokens, adapters' factors of
+// gatherCall is the custom call that stands for the rows of a table: embeddings of tokens, adapters' factors of
 // examples. The plugin computes it a row at a time, or by threads that then look
 // out for more while ours would go on.
-const Gather = "lorikeet_gather"
+const gatherCall = "lorikeet_gather"
 
 var gathered = regexp.MustCompile(`(?s)^(%[\w.#]+), (%[\w.#]+)\) \{\s*dimension_numbers = #stablehlo\.gather<\s*offset_dims = \[([\d, ]*)\],\s*collapsed_slice_dims = \[0\],\s*` +
 	`operand_batching_dims = \[\],\s*start_indices_batching_dims = \[\],\s*start_index_map = \[0\],\s*index_vector_dim = (\d+)>,\s*indices_are_sorted = \w+,\s*` +
@@ -40,5 +40,5 @@ func (s statement) gather() (text string, ok bool) {
 			return "", false
 		}
 	}
-	return s.result + " = " + call(Gather, []tensor{table, index}, []int{table.dims[0], table.size() / table.dims[0], index.size()}, m[8]), true
+	return s.result + " = " + call(gatherCall, []tensor{table, index}, []int{table.dims[0], table.size() / table.dims[0], index.size()}, m[8]), true
 }

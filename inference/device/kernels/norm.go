@@ -2,9 +2,9 @@ package kernels
 
 import "math"
 
-// Norm is the custom call that stands for a layer normalization, or for one by the root
+// normCall is the custom call that stands for a layer normalization, or for one by the root
 // mean square alone.
-const Norm = "lorikeet_norm"
+const normCall = "lorikeet_norm"
 
 // norm is x / √(mean(x²) + epsilon) · weight + bias, of x - mean(x) where it is centered, as
 // nn's Norm and RMSNorm write it.
@@ -96,5 +96,5 @@ func (n norm) call(level Level, live tensor) string {
 	if n.centered {
 		numbers[2] = 1
 	}
-	return call(Norm, append([]tensor{n.x, n.weight}, more...), numbers, n.typ)
+	return call(normCall, append([]tensor{n.x, n.weight}, more...), numbers, n.typ)
 }

@@ -224,6 +224,9 @@ func view(op, rest string, seen map[string]tensor) (tensor, bool) {
 	return u, true
 }
 
+// productCall is the custom call that stands for a product.
+const productCall = "lorikeet_dot"
+
 // dotCall is what a dot_general does, and what follows it.
 type dotCall struct {
 	chain
@@ -285,10 +288,10 @@ func (d dotCall) call(result string) (text string, narrow tensor) {
 	args := slices.Concat([]tensor{d.a, d.b}, after, live)
 	numbers = slices.Concat(d.product.sizes(), []int{int(d.level), rounded}, numbers)
 	if !d.narrow {
-		return result + " = " + call("lorikeet_dot", args, numbers, d.typ), narrow
+		return result + " = " + call(productCall, args, numbers, d.typ), narrow
 	}
 	narrow, _ = parse(own(result), strings.TrimSuffix(d.typ, "f32")+"bf16")
-	return narrow.name + " = " + call("lorikeet_dot", args, numbers, narrow.typ) +
+	return narrow.name + " = " + call(productCall, args, numbers, narrow.typ) +
 		"\n    " + result + ` = "stablehlo.convert"(` + narrow.name + ") : (tensor<" + narrow.typ + ">) -> tensor<" + d.typ + ">", narrow
 }
 
